@@ -1,0 +1,1 @@
+"""Detectors, one module a backend; the module is the lazy boundary."""

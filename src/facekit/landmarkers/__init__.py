@@ -1,0 +1,1 @@
+"""Landmarkers, one module a backend."""

@@ -1,0 +1,78 @@
+"""Masks as run lengths, COCO's uncompressed RLE: numpy in, numpy out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["RleMask"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RleMask:
+    """One face's mask in COCO's uncompressed run-length form.
+
+    Attributes:
+        size: Height and width of the mask, pixels.
+        counts: ``(r,)`` uint32 run lengths in column-major order; the first run is background.
+    """
+
+    size: tuple[int, int]
+    counts: npt.NDArray[np.uint32]
+
+    def __post_init__(self) -> None:
+        """Copy, freeze and check the runs.
+
+        Raises:
+            ValueError: If the runs do not fill the mask.
+        """
+        height, width = (int(side) for side in self.size)
+        counts = np.array(self.counts, dtype=np.uint32).reshape(-1)
+        if int(counts.sum(dtype=np.int64)) != height * width:
+            message = f"runs of {counts.sum()} pixels do not fill a {height} x {width} mask"
+            raise ValueError(message)
+        counts.setflags(write=False)
+        object.__setattr__(self, "size", (height, width))
+        object.__setattr__(self, "counts", counts)
+
+    @classmethod
+    def from_mask(cls, mask: npt.ArrayLike) -> Self:
+        """Encode a mask.
+
+        Args:
+            mask: ``(H, W)`` of anything that is true or false.
+
+        Raises:
+            ValueError: If the mask is not two-dimensional.
+        """
+        pixels = np.asarray(mask, dtype=bool)
+        if pixels.ndim != 2:  # noqa: PLR2004 - height and width
+            message = f"mask must have shape (H, W), got {pixels.shape}"
+            raise ValueError(message)
+        flat = pixels.reshape(-1, order="F")
+        changes = np.flatnonzero(np.diff(flat.astype(np.int8))) + 1
+        edges = np.concatenate([[0], changes, [flat.size]])
+        runs = np.diff(edges)
+        if flat.size and flat[0]:
+            runs = np.concatenate([[0], runs])
+        return cls((pixels.shape[0], pixels.shape[1]), runs.astype(np.uint32))
+
+    def to_mask(self) -> npt.NDArray[np.bool_]:
+        """Decode to ``(H, W)`` bool."""
+        values = np.arange(len(self.counts)) % 2 == 1
+        return np.repeat(values, self.counts).reshape(self.size, order="F")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether size and runs are the same."""
+        if not isinstance(other, RleMask):
+            return NotImplemented
+        return self.size == other.size and np.array_equal(self.counts, other.counts)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"size": [h, w], "counts": [...]}``, which pycocotools reads."""
+        return {"size": list(self.size), "counts": self.counts.tolist()}
