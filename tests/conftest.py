@@ -1,0 +1,109 @@
+"""What every test may ask for: optional packages, a real photo, the research data."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+Require = Callable[[str], ModuleType]
+
+_FOLDERS = {"data": "FACEKIT_DATA", "weights": "FACEKIT_WEIGHTS"}
+
+
+def _required() -> set[str]:
+    """The packages whose absence is a failure here, so that a CI session cannot skip its point."""
+    return {name.strip() for name in os.environ.get("FACEKIT_REQUIRE", "").split(",")} - {""}
+
+
+def _folder(marker: str) -> Path | None:
+    text = os.environ.get(_FOLDERS[marker], "")
+    return Path(text) if text and Path(text).is_dir() else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked ``data`` or ``weights`` where there are none, and say why."""
+    for marker, variable in _FOLDERS.items():
+        if _folder(marker) is not None:
+            continue
+        skip = pytest.mark.skip(reason=f"{variable} names no folder")
+        for item in items:
+            if item.get_closest_marker(marker) is not None:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def require() -> Require:
+    """Import an optional package, or skip; fail if FACEKIT_REQUIRE (comma separated) lists it."""
+
+    def import_or_skip(name: str) -> ModuleType:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name.partition(".")[0]:
+                raise
+            if name.partition(".")[0] in _required():
+                pytest.fail(f"FACEKIT_REQUIRE lists {name}, but it is not installed")
+            pytest.skip(f"{name} is not installed")
+
+    return import_or_skip
+
+
+def _skip_or_fail(missing: bool, name: str, reason: str) -> None:  # noqa: FBT001 - reads well
+    if missing and name in _required():
+        pytest.fail(f"FACEKIT_REQUIRE lists {name}, but {reason}")
+    if missing:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def require_cascades() -> None:
+    """Skip where OpenCV has no cascade classifier; fail if FACEKIT_REQUIRE lists ``haar``."""
+    cv2 = importlib.import_module("cv2")
+    _skip_or_fail(
+        not hasattr(cv2, "CascadeClassifier"),
+        "haar",
+        f"OpenCV {cv2.__version__} has no cascade classifier",
+    )
+
+
+@pytest.fixture(scope="session")
+def astronaut_path() -> Path:
+    """The file of scikit-image's photo of Eileen Collins: one clear face."""
+    import skimage
+
+    return Path(skimage.data_dir) / "astronaut.png"
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> npt.NDArray[np.uint8]:
+    """``(512, 512, 3)`` uint8 RGB, read-only: one clear face."""
+    from skimage import data
+
+    photo = np.asarray(data.astronaut(), dtype=np.uint8)
+    photo.setflags(write=False)
+    return photo
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of research photos, or skip."""
+    folder = _folder("data")
+    if folder is None:
+        pytest.skip("FACEKIT_DATA names no folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights_root() -> Path:
+    """The folder of published weights, or skip."""
+    folder = _folder("weights")
+    if folder is None:
+        pytest.skip("FACEKIT_WEIGHTS names no folder")
+    return folder
