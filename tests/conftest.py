@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 Require = Callable[[str], ModuleType]
 
@@ -78,15 +79,15 @@ def astronaut_path() -> Path:
     """The file of scikit-image's photo of Eileen Collins: one clear face."""
     import skimage
 
-    return Path(skimage.data_dir) / "astronaut.png"
+    # Beside the code: ``skimage.data_dir`` may name a cache that is still empty.
+    return Path(skimage.__file__).parent / "data" / "astronaut.png"
 
 
 @pytest.fixture(scope="session")
-def astronaut() -> npt.NDArray[np.uint8]:
+def astronaut(astronaut_path: Path) -> npt.NDArray[np.uint8]:
     """``(512, 512, 3)`` uint8 RGB, read-only: one clear face."""
-    from skimage import data
-
-    photo = np.asarray(data.astronaut(), dtype=np.uint8)
+    with Image.open(astronaut_path) as image:
+        photo = np.array(image.convert("RGB"))
     photo.setflags(write=False)
     return photo
 
