@@ -1,0 +1,282 @@
+"""Downloads that arrive whole, checked, or not at all.
+
+``pooch`` gives the temporary file beside the target, the last hash check and the move; what it
+leaves open is done here: going on after a cut where the server can (HTTP ranges), telling a
+server's fault that may pass from one that will not, and saying what came instead of the weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pooch
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from facekit.errors import FacekitError, OutputError, WeightsError
+from facekit.weights.catalogue import Announce, WeightsEntry, sha256
+
+__all__ = ["OFFLINE_VARIABLE", "Retries", "download", "is_offline", "log_licence"]
+
+OFFLINE_VARIABLE = "FACEKIT_OFFLINE"
+"""Environment variable that forbids downloads; unset, empty and ``0`` allow them."""
+
+_CHUNK = 1 << 16
+_OK, _PARTIAL_CONTENT = 200, 206
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_BY_HAND = "download the file by other means and give its path as the weights"
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Retries:
+    """How patient to be with a server.
+
+    Attributes:
+        attempts: Requests at most.
+        backoff: Pause before the second request, seconds; doubled before each later one.
+        timeout: Longest silence of the server, seconds, both connecting and between two chunks.
+    """
+
+    attempts: int = 4
+    backoff: float = 0.5
+    timeout: float = 30.0
+
+
+def is_offline() -> bool:
+    """Say whether ``FACEKIT_OFFLINE`` forbids downloads."""
+    return os.environ.get(OFFLINE_VARIABLE, "") not in {"", "0"}
+
+
+def log_licence(entry: WeightsEntry) -> None:
+    """Log what is about to be downloaded and its licence.
+
+    As a warning, because warnings are shown even where nobody has set up logging.
+    """
+    _log.warning(
+        "downloading weights %r (%.1f MB) from %s; licence: %s",
+        entry.name,
+        entry.size / 1e6,
+        entry.url,
+        entry.licence,
+    )
+
+
+def download(
+    entry: WeightsEntry,
+    path: Path,
+    *,
+    progress: bool = True,
+    announce: Announce | None = None,
+    retries: Retries | None = None,
+) -> Path:
+    """Download an entry's file; whatever stood at its place is replaced at the end.
+
+    Args:
+        entry: An entry with a URL.
+        path: Where the file shall lie; its folder is made.
+        progress: Whether to show a progress bar on standard error.
+        announce: Called first, to show the licence; by default :func:`log_licence`.
+        retries: How patient to be.
+
+    Returns:
+        ``path``, its content checked.
+
+    Raises:
+        WeightsError: If downloads are forbidden, the server cannot be reached, refuses, or sends
+            anything else than the entry's bytes. Nothing is left behind.
+        OutputError: If the cache folder cannot be written.
+    """
+    if is_offline():
+        reason = f"not downloaded yet, and {OFFLINE_VARIABLE} forbids it: unset it, or {_BY_HAND}"
+        raise WeightsError(entry.url, reason)
+    (announce or log_licence)(entry)
+    transfer = _Transfer(entry, retries or Retries(), show_progress=progress)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = pooch.retrieve(
+            entry.url,
+            known_hash=f"sha256:{entry.sha256}",
+            fname=path.name,
+            path=path.parent,
+            downloader=transfer,
+        )
+    except FacekitError:
+        raise
+    except OSError as error:
+        # What goes wrong on the wire is a WeightsError by now: this is the disk.
+        message = f"{path}: cannot be written: {error.strerror or error}"
+        raise OutputError(message) from error
+    return Path(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Transfer:
+    """The downloader that pooch calls with the URL and a temporary file."""
+
+    entry: WeightsEntry
+    retries: Retries
+    show_progress: bool
+
+    def __call__(self, url: str, output_file: str, _pooch: object) -> None:
+        """Fill ``output_file``, in several requests where needed, and check its hash.
+
+        Raises:
+            WeightsError: If that is not possible, or the bytes are others.
+            OutputError: If the file cannot be written.
+        """
+        with Path(output_file).open("wb") as file, self._progress() as show:
+            part = _Part(file, self.entry, show)
+            for attempt in range(1, self.retries.attempts + 1):
+                failure = self._request(url, part)
+                if not failure:
+                    break
+                if attempt == self.retries.attempts:
+                    raise WeightsError(url, f"{failure}, {attempt} times over; {_BY_HAND}")
+                time.sleep(self.retries.backoff * 2 ** (attempt - 1))
+        self._check(Path(output_file))
+
+    def _request(self, url: str, part: _Part) -> str:
+        """Send one request for what is still missing.
+
+        Returns:
+            What went wrong and may go well next time; empty once the server has sent all.
+
+        Raises:
+            WeightsError: If the server's answer will not change.
+            OutputError: If the file cannot be written.
+        """
+        headers = {"Accept-Encoding": "identity"}
+        if part.written:
+            headers["Range"] = f"bytes={part.written}-"
+        get = pooch.HTTPDownloader(
+            chunk_size=_CHUNK,
+            timeout=self.retries.timeout,
+            headers=headers,
+            hooks={"response": part.begin},
+        )
+        try:
+            get(url, part, None)
+        except FacekitError:
+            raise
+        except OSError as error:  # every error of requests is one
+            return self._failure(url, part, error)
+        finally:
+            part.end()
+        return self._cut(part) if part.written < part.expected else ""
+
+    def _failure(self, url: str, part: _Part, error: OSError) -> str:
+        """Put a failed request into words, if another one may go well.
+
+        Raises:
+            WeightsError: If the server answered and will answer the same again.
+        """
+        response = getattr(error, "response", None)
+        if response is None:
+            root = _root(error)
+            detail = getattr(root, "strerror", None) or str(root) or type(root).__name__
+            return f"{self._cut(part) if part.written else 'the server is out of reach'} ({detail})"
+        answer = f"the server answers {response.status_code} {response.reason}"
+        if response.status_code not in _TRANSIENT:
+            raise WeightsError(url, f"{answer}; {_BY_HAND}") from error
+        return answer
+
+    def _cut(self, part: _Part) -> str:
+        return f"the connection broke after {part.written} of {self.entry.size} bytes"
+
+    def _check(self, path: Path) -> None:
+        """Refuse other bytes than the entry's.
+
+        Raises:
+            WeightsError: With both hashes and, where it can be told, what came instead.
+        """
+        actual = sha256(path)
+        if actual == self.entry.sha256:
+            return
+        with path.open("rb") as file:
+            is_page = file.read(_CHUNK).lstrip().startswith((b"<!", b"<h", b"<H", b"<?xml"))
+        came = "a web page came in place of the weights" if is_page else "other bytes came"
+        reason = f"{came}; {_BY_HAND}"
+        raise WeightsError(self.entry.url, reason, expected=self.entry.sha256, actual=actual)
+
+    @contextlib.contextmanager
+    def _progress(self) -> Iterator[Callable[[int], None]]:
+        """Show a bar on standard error; yields what takes the bytes written so far."""
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+        bar = Progress(
+            *columns,
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not self.show_progress,
+        )
+        with bar:
+            task = bar.add_task(self.entry.name, total=self.entry.size)
+            yield lambda written: bar.update(task, completed=written)
+
+
+class _Part:
+    """The temporary file as pooch writes to it, through any number of responses.
+
+    Attributes:
+        written: Bytes in the file.
+        expected: Bytes that the file has once the current response is complete.
+    """
+
+    def __init__(self, file: IO[bytes], entry: WeightsEntry, show: Callable[[int], None]) -> None:
+        self._file = file
+        self._entry = entry
+        self._show = show
+        self._response: Any = None
+        self.written = 0
+        self.expected = entry.size
+
+    def begin(self, response: Any, *_: object, **__: object) -> None:  # noqa: ANN401 - of requests
+        """Go on, or start again where the server sends the file from its start."""
+        self._response = response
+        if response.status_code == _OK:
+            self._file.seek(0)
+            self._file.truncate()
+            self.written = 0
+        if response.status_code in {_OK, _PARTIAL_CONTENT}:
+            length = response.headers.get("content-length", "")
+            remaining = int(length) if length.isdecimal() else self._entry.size - self.written
+            self.expected = self.written + remaining
+
+    def end(self) -> None:
+        """Let go of the connection, also after an error in mid-stream."""
+        if self._response is not None:
+            self._response.close()
+
+    def write(self, chunk: bytes) -> None:
+        """Append a chunk.
+
+        Raises:
+            WeightsError: If the server sends more than the entry's size.
+            OutputError: If the disk is full or fails.
+        """
+        if self.written + len(chunk) > self._entry.size:
+            reason = f"the server sends more than the expected {self._entry.size} bytes; {_BY_HAND}"
+            raise WeightsError(self._entry.url, reason)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise OutputError(f"{self._file.name}: cannot be written: {error.strerror}") from error
+        self.written += len(chunk)
+        self._show(self.written)
+
+    def flush(self) -> None:
+        """Do nothing: pooch flushes after each chunk, closing does it once."""
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the first cause, which says most: requests wraps it several times."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
