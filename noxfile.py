@@ -1,0 +1,151 @@
+"""Every check as a session: ``nox -l`` lists them, ``nox -s tests-3.12`` runs one.
+
+Each session installs the package as a user would (not editable) into an environment of its own,
+kept between runs. A backend session names its packages in ``FACEKIT_REQUIRE``, which turns a skip
+for want of one of them into a failure: a session cannot pass by skipping its own point.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+nox.options.sessions = ["lint", "types", "tests", "haar", "supervision", "docs", "package"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+OLDEST = PYTHONS[0]
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+MAX_WHEEL_MB = 30
+MAX_ENVIRONMENT_MB = 450
+
+
+def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("test",)) -> None:
+    """Install the checkout with extras and dependency groups."""
+    target = f".[{','.join(extras)}]" if extras else "."
+    session.install(target, *nox.project.dependency_groups(PROJECT, *groups))
+
+
+def _pytest(session: nox.Session, *arguments: str, require: str = "") -> None:
+    """Run the tests, leaving this session's coverage for the ``coverage`` session."""
+    env = {
+        "COVERAGE_FILE": str(ROOT / f".coverage.{session.name}"),
+        "FACEKIT_REQUIRE": require,
+    }
+    session.run("pytest", "--cov", "--cov-report=", *arguments, *session.posargs, env=env)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The core on one Python with the newest dependencies."""
+    _install(session)
+    _pytest(session)
+
+
+@nox.session(python=OLDEST)
+def lowest(session: nox.Session) -> None:
+    """The core with the lowest versions that pyproject.toml allows."""
+    _install_lowest(session)
+    _pytest(session)
+
+
+def _install_lowest(session: nox.Session) -> None:
+    groups = nox.project.dependency_groups(PROJECT, "test")
+    session.install("--resolution", "lowest-direct", ".", *groups)
+    session.run("uv", "pip", "list", external=True)
+
+
+@nox.session(python=OLDEST)
+def haar(session: nox.Session) -> None:
+    """The cascades, on OpenCV 4."""
+    _install(session, "haar")
+    _pytest(session, require="haar")
+
+
+@nox.session(python=OLDEST)
+def torch(session: nox.Session) -> None:
+    """PyTorch, OpenVINO and export; FACEKIT_TORCH may name a CPU build of torch."""
+    session.install(os.environ.get("FACEKIT_TORCH", "torch"))
+    _install(session, "torch", "export", "openvino")
+    _pytest(session, require="torch,safetensors,onnx,onnxscript,openvino")
+
+
+@nox.session(python=OLDEST)
+def supervision(session: nox.Session) -> None:
+    """The conversion to supervision's result type."""
+    _install(session, "supervision")
+    _pytest(session, require="supervision")
+
+
+@nox.session(python=OLDEST)
+def coverage(session: nox.Session) -> None:
+    """What the sessions that ran before have covered together."""
+    session.install("coverage>=7.10")
+    measured = {path.name.removeprefix(".coverage.") for path in ROOT.glob(".coverage.*")}
+    if not measured:
+        session.error("no session has run tests yet")
+    session.log(f"covered by: {', '.join(sorted(measured))}")
+    session.run("coverage", "combine", "--keep")
+    options = []
+    if "torch" not in measured:
+        session.warn("the torch session has not run: its modules are left out")
+        options.append("--omit=*/networks/*,*/engines/torch.py,*/engines/openvino.py,*/export.py")
+    session.run("coverage", "report", *options)
+
+
+@nox.session(python=OLDEST)
+def lint(session: nox.Session) -> None:
+    """Ruff's rules and format, and the news fragments."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
+
+
+@nox.session(python=OLDEST)
+def types(session: nox.Session) -> None:
+    """Mypy, strict."""
+    _install(session, groups=("types",))
+    session.run("mypy")
+
+
+@nox.session(python=OLDEST)
+def docs(session: nox.Session) -> None:
+    """The documentation site; any warning fails."""
+    _install(session, groups=("docs",))
+    output = ROOT / "docs" / "_build" / "html"
+    shutil.rmtree(output, ignore_errors=True)
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "docs", str(output))
+    session.log(f"open {output / 'index.html'}")
+
+
+# The package is measured as a user gets it: the standard library's venv, and pip.
+@nox.session(python=OLDEST, venv_backend="venv", reuse_venv=False)
+def package(session: nox.Session) -> None:
+    """Build sdist and wheel, install the wheel alone, measure size and first detection."""
+    folder = Path(session.create_tmp())
+    tools = folder / "tools"
+    session.run("python", "-m", "venv", "--clear", str(tools))
+    tool_python = str(tools / "bin" / "python")
+    build_group = nox.project.dependency_groups(PROJECT, "package")
+    session.run(tool_python, "-m", "pip", "install", "-q", *build_group, external=True)
+    build = (tool_python, "-m", "build", "--outdir")
+    shutil.rmtree(folder / "dist", ignore_errors=True)
+    session.run(*build, str(folder / "dist"), external=True, silent=True)
+    session.run(*build, str(folder / "direct"), "--wheel", external=True, silent=True)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    session.run(str(tools / "bin" / "check-wheel-contents"), str(wheel), external=True)
+    session.install(str(wheel))
+    check = (".ci/check_package.py", str(folder / "dist"), str(folder / "direct"))
+    limits = ("--max-wheel-mb", str(MAX_WHEEL_MB), "--max-environment-mb", str(MAX_ENVIRONMENT_MB))
+    session.run("python", *check, *limits)
+    session.install("scikit-image")
+    session.run("python", "benchmarks/cold_start.py")
