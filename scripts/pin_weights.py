@@ -2,8 +2,8 @@
 
     python scripts/pin_weights.py [CATALOGUE]
 
-Run it after a weights file in ``src/facekit/bundled`` has changed. Everything else in the catalogue,
-comments too, stays as it is; entries with a URL are not touched.
+Run it after a weights file in ``src/facekit/bundled`` has changed. Everything else in the
+catalogue, comments too, stays as it is; entries with a URL are not touched.
 """
 
 from __future__ import annotations

@@ -134,13 +134,12 @@ class _Transfer:
         """
         with Path(output_file).open("wb") as file, self._progress() as show:
             part = _Part(file, self.entry, show)
-            for attempt in range(1, self.retries.attempts + 1):
-                failure = self._request(url, part)
-                if not failure:
-                    break
-                if attempt == self.retries.attempts:
+            attempt = 1
+            while failure := self._request(url, part):
+                if attempt >= self.retries.attempts:
                     raise WeightsError(url, f"{failure}, {attempt} times over; {_BY_HAND}")
                 time.sleep(self.retries.backoff * 2 ** (attempt - 1))
+                attempt += 1
         self._check(Path(output_file))
 
     def _request(self, url: str, part: _Part) -> str:
@@ -182,7 +181,7 @@ class _Transfer:
         if response is None:
             root = _root(error)
             detail = getattr(root, "strerror", None) or str(root) or type(root).__name__
-            return f"{self._cut(part) if part.written else 'the server is out of reach'} ({detail})"
+            return f"{self._cut(part) if part.begun else 'the server is out of reach'} ({detail})"
         answer = f"the server answers {response.status_code} {response.reason}"
         if response.status_code not in _TRANSIENT:
             raise WeightsError(url, f"{answer}; {_BY_HAND}") from error
@@ -225,6 +224,7 @@ class _Part:
     """The temporary file as pooch writes to it, through any number of responses.
 
     Attributes:
+        begun: Whether the server has ever begun to send the file.
         written: Bytes in the file.
         expected: Bytes that the file has once the current response is complete.
     """
@@ -234,6 +234,7 @@ class _Part:
         self._entry = entry
         self._show = show
         self._response: Any = None
+        self.begun = False
         self.written = 0
         self.expected = entry.size
 
@@ -245,6 +246,7 @@ class _Part:
             self._file.truncate()
             self.written = 0
         if response.status_code in {_OK, _PARTIAL_CONTENT}:
+            self.begun = True
             length = response.headers.get("content-length", "")
             remaining = int(length) if length.isdecimal() else self._entry.size - self.written
             self.expected = self.written + remaining
