@@ -81,12 +81,18 @@ class FaceAnalyzer:
         )
 
     @classmethod
-    def from_config(cls, source: str | os.PathLike[str] | Mapping[str, Any] | RunConfig) -> Self:
+    def from_config(
+        cls,
+        source: str | os.PathLike[str] | Mapping[str, Any] | RunConfig,
+        *,
+        name: str = "configuration",
+    ) -> Self:
         """Build from a run configuration.
 
         Args:
             source: A ``.yaml``, ``.toml`` or ``.json`` file, its content as a mapping, or a
                 :class:`~facekit.config.RunConfig`.
+            name: What messages call it; a file is called by its path.
 
         Raises:
             ConfigError: If the configuration is wrong; the option's path is named.
@@ -95,10 +101,17 @@ class FaceAnalyzer:
         if isinstance(source, RunConfig):
             run = source
         elif isinstance(source, Mapping):
-            run = RunConfig.from_mapping(source)
+            run = RunConfig.from_mapping(source, name)
         else:
-            run = config.load(source)
-        return cls(run.detector, run.landmarker, run.classifiers)
+            run, name = config.load(source), str(source)
+        return cls(
+            _configured("detector", run.detector, name, "detector"),
+            run.landmarker and _configured("landmarker", run.landmarker, name, "landmarker"),
+            [
+                _configured("classifier", classifier, name, f"classifiers.{i}")
+                for i, classifier in enumerate(run.classifiers)
+            ],
+        )
 
     def __call__(self, image: ImageLike) -> Faces:
         """Analyse one image.
@@ -245,6 +258,11 @@ def _part(role: Role, given: Any) -> Any:  # noqa: ANN401 - an adapter by role
         )
         raise ConfigError(message)
     return given
+
+
+def _configured(role: Role, part: BackendConfig, source: str, path: str) -> Any:  # noqa: ANN401
+    """Build a part of a configuration; what is wrong with its options is named by their path."""
+    return registry.create(role, part.backend, part.options, source=source, path=path)
 
 
 def _by_name(classifiers: Iterable[Classifier]) -> dict[str, Classifier]:

@@ -127,13 +127,16 @@ def _parse(text: str, file: Path) -> object:
     raise ConfigError(message)
 
 
-def validate_options(model: type[Model], options: Mapping[str, Any], owner: str) -> Model:
+def validate_options(
+    model: type[Model], options: Mapping[str, Any], owner: str, *, path: str = ""
+) -> Model:
     """Check a backend's options against its own model.
 
     Args:
         model: The backend's options model.
         options: The options as the user gave them.
-        owner: The backend, for messages.
+        owner: The backend, or the file that the options are from, for messages.
+        path: Where the options are in that file, e.g. ``"detector"``.
 
     Returns:
         The checked options.
@@ -141,26 +144,31 @@ def validate_options(model: type[Model], options: Mapping[str, Any], owner: str)
     Raises:
         ConfigError: If an option is unknown (the nearest are named) or has a wrong value.
     """
-    return _validate(model, options, owner)
+    return _validate(model, options, owner, path)
 
 
-def _validate(model: type[Model], values: Mapping[str, Any], source: str) -> Model:
+def _validate(model: type[Model], values: Mapping[str, Any], source: str, path: str = "") -> Model:
     """Validate, turning pydantic's report into one line."""
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        problems = "; ".join(_describe(problem, model) for problem in error.errors())
+        problems = "; ".join(_describe(problem, model, path) for problem in error.errors())
         message = f"{source}: {problems}"
         raise ConfigError(message) from error
 
 
-def _describe(problem: Any, model: type[BaseModel]) -> str:  # noqa: ANN401 - pydantic's TypedDict
+def _describe(
+    problem: Any,  # noqa: ANN401 - pydantic's TypedDict
+    model: type[BaseModel],
+    where: str,
+) -> str:
     """Put one of pydantic's findings into words."""
-    path = ".".join(str(part) for part in problem["loc"])
+    name = ".".join(str(part) for part in problem["loc"])
+    path = ".".join(part for part in (where, name) if part)
     if problem["type"] != "extra_forbidden":
         return f"{path}: {problem['msg']}"
     # Only the top level's names are at hand, and only the top level forbids extras by itself.
     known = sorted(model.model_fields)
-    close = nearest(path, known)
+    close = nearest(name, known)
     hint = f", did you mean {' or '.join(map(repr, close))}?" if close else ""
     return f"unknown option {path!r}{hint} (known: {', '.join(known)})"

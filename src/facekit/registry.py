@@ -196,13 +196,22 @@ def _broken(backend: Backend, error: Exception) -> BackendError:
     )
 
 
-def create(role: Role, name: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - by role
+def create(
+    role: Role,
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    source: str | None = None,
+    path: str = "",
+) -> Any:  # noqa: ANN401 - by role
     """Build an adapter by name.
 
     Args:
         role: What it should do.
         name: The word that the user wrote.
         options: The adapter's options, not yet checked.
+        source: The file that the options are from, for messages.
+        path: Where they are in that file, e.g. ``"detector"``.
 
     Returns:
         The adapter.
@@ -218,7 +227,7 @@ def create(role: Role, name: str, options: Mapping[str, Any]) -> Any:  # noqa: A
 
     backend = find(role, name)
     adapter = load_class(backend)
-    checked = validate_options(adapter.Options, options, owner=f"{role} {name!r}")
+    checked = validate_options(adapter.Options, options, source or f"{role} {name!r}", path=path)
     try:
         return adapter(checked)
     except FacekitError:
