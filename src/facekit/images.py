@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -223,13 +224,16 @@ def crop(
     image: RgbImage,
     box: npt.ArrayLike,
     size: tuple[int, int] | None = None,
+    *,
+    border: Literal["black", "replicate"] = "black",
 ) -> RgbImage:
-    """Cut a box out of an image; outside the image is black.
+    """Cut a box out of an image.
 
     Args:
         image: ``(H, W, 3)`` or ``(H, W)`` uint8.
         box: ``x1, y1, x2, y2``, continuous pixels; may leave the image.
         size: Height and width of the result, pixels; by default the box's own, rounded.
+        border: What lies outside the image: black, or the nearest pixel of its border.
 
     Returns:
         ``(h, w, 3)`` or ``(h, w)`` uint8, resampled once: sub-pixel exact, bilinear, and smoothed
@@ -257,7 +261,9 @@ def crop(
         [[step_x, 0, x1 + step_x / 2 - 0.5], [0, step_y, y1 + step_y / 2 - 0.5]], dtype=np.float64
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=flags), dtype=np.uint8)
+    mode = cv2.BORDER_REPLICATE if border == "replicate" else cv2.BORDER_CONSTANT
+    warped = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=mode)
+    return np.asarray(warped, dtype=np.uint8)
 
 
 def _resized(image: RgbImage, size: tuple[int, int]) -> RgbImage:
