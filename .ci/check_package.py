@@ -82,7 +82,7 @@ def main() -> None:
     size = wheel.stat().st_size / MEGABYTE
     print(f"wheel: {size:.1f} MB, {len(files)} files; sdist {sdist.stat().st_size / 1e6:.1f} MB")
     assert size <= arguments.max_wheel_mb, f"the wheel is over {arguments.max_wheel_mb} MB"
-    licence = importlib.metadata.metadata(PACKAGE).get("License-Expression")
+    licence = importlib.metadata.metadata(PACKAGE)["License-Expression"]
     print(f"licence: {licence}")
     heavy = [name for name in FORBIDDEN if importlib.util.find_spec(name) is not None]
     assert not heavy, f"the core brings in {heavy}"
