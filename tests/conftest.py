@@ -11,9 +11,16 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 Require = Callable[[str], ModuleType]
+
+# A busy machine is no fault of the code's.
+settings.register_profile(
+    "facekit", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("facekit")
 
 _FOLDERS = {"data": "FACEKIT_DATA", "weights": "FACEKIT_WEIGHTS"}
 
@@ -56,7 +63,7 @@ def require() -> Require:
     return import_or_skip
 
 
-def _skip_or_fail(missing: bool, name: str, reason: str) -> None:  # noqa: FBT001 - reads well
+def _skip_or_fail(missing: bool, name: str, reason: str) -> None:
     if missing and name in _required():
         pytest.fail(f"FACEKIT_REQUIRE lists {name}, but {reason}")
     if missing:
