@@ -43,7 +43,7 @@ def _frozen(
         ValueError: If the shape is another.
     """
     array = np.array(value, dtype=dtype)
-    if array.size == 0 and 0 in shape:
+    if array.size == 0 and array.ndim != len(shape) and 0 in shape:
         array = array.reshape([0 if side is ... else side for side in shape])
     fits = array.ndim == len(shape) and all(
         want is ... or want == have for want, have in zip(shape, array.shape, strict=True)

@@ -1,0 +1,63 @@
+"""Run lengths and masks are the same thing."""
+
+from __future__ import annotations
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+
+from facekit.masks import RleMask
+
+
+@given(mask=arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=9)))
+def test_round_trip(mask: npt.NDArray[np.bool_]) -> None:
+    encoded = RleMask.from_mask(mask)
+    assert np.array_equal(encoded.to_mask(), mask)
+    assert encoded.counts.sum() == mask.size
+    assert (encoded.counts[1:] > 0).all()
+    # The odd runs are the mask.
+    assert encoded.counts[1::2].sum() == mask.sum()
+
+
+def test_runs_go_down_the_columns_as_cocos_do() -> None:
+    encoded = RleMask.from_mask([[0, 1, 1], [0, 0, 1]])
+    assert encoded.to_dict() == {"size": [2, 3], "counts": [2, 1, 1, 2]}
+
+
+def test_first_run_is_background() -> None:
+    assert RleMask.from_mask([[1, 0]]).counts.tolist() == [0, 1, 1]
+
+
+def test_empty_mask() -> None:
+    assert RleMask.from_mask(np.zeros((0, 5))).to_mask().shape == (0, 5)
+
+
+def test_runs_must_fill_the_mask() -> None:
+    with pytest.raises(ValueError, match="runs of 5 pixels do not fill a 2 x 3 mask"):
+        RleMask((2, 3), np.array([2, 3], np.uint32))
+
+
+def test_mask_must_be_two_dimensional() -> None:
+    with pytest.raises(ValueError, match=r"mask must have shape \(H, W\)"):
+        RleMask.from_mask(np.zeros((2, 2, 1)))
+
+
+def test_runs_are_a_read_only_copy() -> None:
+    counts = np.array([1, 3], np.uint32)
+    encoded = RleMask((2, 2), counts)
+    counts[0] = 9
+    assert encoded.counts.tolist() == [1, 3]
+    with pytest.raises(ValueError, match="read-only"):
+        encoded.counts[0] = 9
+
+
+def test_equality_is_of_size_and_runs() -> None:
+    one = RleMask.from_mask([[0, 1]])
+    assert one == RleMask.from_mask([[False, True]])
+    assert one != RleMask.from_mask([[0], [1]])
+    assert one != RleMask.from_mask([[1, 0]])
+    assert one != "mask"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
