@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -99,19 +99,18 @@ class FaceAnalyzer:
             FacekitError: If a part cannot be built.
         """
         if isinstance(source, RunConfig):
-            run = source
+            name, run = name or "configuration", source
         elif isinstance(source, Mapping):
+            name = name or "configuration"
             run = RunConfig.from_mapping(source, name)
         else:
-            run, name = config.load(source), str(source)
-        return cls(
-            _configured("detector", run.detector, name, "detector"),
-            run.landmarker and _configured("landmarker", run.landmarker, name, "landmarker"),
-            [
-                _configured("classifier", classifier, name, f"classifiers.{i}")
-                for i, classifier in enumerate(run.classifiers)
-            ],
-        )
+            name, run = name or str(source), config.load(source)
+        try:
+            return cls(run.detector, run.landmarker, run.classifiers)
+        except ConfigError as error:
+            # Options are checked by their backend, which does not know the file.
+            message = f"{name}: {error}"
+            raise ConfigError(message) from error
 
     def __call__(self, image: ImageLike) -> Faces:
         """Analyse one image.
@@ -155,7 +154,7 @@ class FaceAnalyzer:
         batch_size: int = 16,
         on_error: OnError | None = None,
         max_frames: int | None = None,
-    ) -> Iterator[Faces]:
+    ) -> Generator[Faces, None, None]:
         """Analyse images one after another, read ahead in the background, in constant memory.
 
         Args:
@@ -187,7 +186,7 @@ class FaceAnalyzer:
         batch_size: int,
         on_error: OnError | None,
         max_frames: int | None,
-    ) -> Iterator[Faces]:
+    ) -> Generator[Faces, None, None]:
         reading = frames(sources, prefetch=batch_size, max_frames=max_frames)
         with contextlib.closing(reading):
             readable = _readable(reading, on_error)

@@ -138,8 +138,8 @@ def _draw_landmarks(canvas: RgbImage, faces: Faces, looks: Sequence[_Look]) -> N
             lines=lines,
             dots=face,
             colour=LANDMARK_COLOUR,
-            width=max(0.3, look.side / 180),
-            radius=max(0.4, look.side / 100),
+            width=max(0.35, look.side / 150),
+            radius=max(0.4, look.side / 95),
         )
 
 
