@@ -120,7 +120,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def docs(session: nox.Session) -> None:
     """The documentation site; any warning fails."""
-    _install(session, groups=("docs",))
+    _install(session, "testing", groups=("docs",))
     output = ROOT / "docs" / "_build" / "html"
     shutil.rmtree(output, ignore_errors=True)
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "docs", str(output))
