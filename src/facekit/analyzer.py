@@ -7,33 +7,25 @@ import itertools
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from PIL import Image
 
-from facekit import config, registry
-from facekit.config import BackendConfig, RunConfig
-from facekit.errors import BackendError, ConfigError, FacekitError
+from facekit import config
+from facekit.config import RunConfig
+from facekit.errors import ConfigError, FacekitError
 from facekit.images import ImageLike, RgbImage, read_all
 from facekit.media import Frame, OnError, Source, expand, frames
+from facekit.parts import Part, build, by_name, configured, one_each
 from facekit.protocols import Classifier, Detector, Landmarker
-from facekit.registry import DEFAULT_DETECTOR, DEFAULT_LANDMARKER, Role
+from facekit.registry import DEFAULT_DETECTOR, DEFAULT_LANDMARKER
 from facekit.types import Classifications, Faces
 
 __all__ = ["FaceAnalyzer", "Streamable"]
 
 Streamable = ImageLike | int | Source | Iterable[ImageLike | int | Source]
 """What :meth:`FaceAnalyzer.stream` takes: files, folders, globs, videos, cameras, arrays."""
-
-Part = str | BackendConfig | Mapping[str, Any]
-Result = TypeVar("Result")
-
-_PROTOCOLS: dict[Role, tuple[type, str]] = {
-    "detector": (Detector, "detect"),
-    "landmarker": (Landmarker, "locate"),
-    "classifier": (Classifier, "classify"),
-}
 
 
 class FaceAnalyzer:
@@ -72,12 +64,12 @@ class FaceAnalyzer:
             ConfigError: If an object lacks what its protocol asks for.
         """
         chosen = DEFAULT_DETECTOR if detector is None else detector
-        self.detector: Detector = _part("detector", chosen)
+        self.detector: Detector = build("detector", chosen)
         self.landmarker: Landmarker | None = (
-            None if landmarker is None else _part("landmarker", landmarker)
+            None if landmarker is None else build("landmarker", landmarker)
         )
-        self.classifiers: dict[str, Classifier] = _by_name(
-            _part("classifier", classifier) for classifier in classifiers
+        self.classifiers: dict[str, Classifier] = by_name(
+            build("classifier", classifier) for classifier in classifiers
         )
 
     @classmethod
@@ -99,18 +91,19 @@ class FaceAnalyzer:
             FacekitError: If a part cannot be built.
         """
         if isinstance(source, RunConfig):
-            name, run = name or "configuration", source
+            run = source
         elif isinstance(source, Mapping):
-            name = name or "configuration"
             run = RunConfig.from_mapping(source, name)
         else:
-            name, run = name or str(source), config.load(source)
-        try:
-            return cls(run.detector, run.landmarker, run.classifiers)
-        except ConfigError as error:
-            # Options are checked by their backend, which does not know the file.
-            message = f"{name}: {error}"
-            raise ConfigError(message) from error
+            run, name = config.load(source), str(source)
+        return cls(
+            configured("detector", run.detector, name, "detector"),
+            run.landmarker and configured("landmarker", run.landmarker, name, "landmarker"),
+            [
+                configured("classifier", classifier, name, f"classifiers.{i}")
+                for i, classifier in enumerate(run.classifiers)
+            ],
+        )
 
     def __call__(self, image: ImageLike) -> Faces:
         """Analyse one image.
@@ -214,12 +207,12 @@ class FaceAnalyzer:
         if not images:
             return []
         count = len(images)
-        detections = _checked(self.detector, self.detector.detect(images), count)
+        detections = one_each(self.detector, self.detector.detect(images), count)
         landmarks: Sequence[Any] = [None] * count
         if self.landmarker is not None:
-            landmarks = _checked(self.landmarker, self.landmarker.locate(images, detections), count)
+            landmarks = one_each(self.landmarker, self.landmarker.locate(images, detections), count)
         answers: dict[str, list[Classifications]] = {
-            name: _checked(classifier, classifier.classify(images, detections), count)
+            name: one_each(classifier, classifier.classify(images, detections), count)
             for name, classifier in self.classifiers.items()
         }
         return [
@@ -231,60 +224,6 @@ class FaceAnalyzer:
             )
             for i in range(count)
         ]
-
-
-def _part(role: Role, given: Any) -> Any:  # noqa: ANN401 - an adapter by role
-    """Build a part by name or configuration, or check a ready one.
-
-    Raises:
-        ConfigError: If it is neither.
-    """
-    if isinstance(given, str):
-        return registry.create(role, given, {})
-    if isinstance(given, Mapping):
-        checked = RunConfig.from_mapping(
-            {"classifiers": [given]} if role == "classifier" else {role: given}
-        )
-        given = checked.classifiers[0] if role == "classifier" else getattr(checked, role)
-    if isinstance(given, BackendConfig):
-        return registry.create(role, given.backend, given.options)
-    protocol, method = _PROTOCOLS[role]
-    wanted = [*protocol.__annotations__, method]
-    if lacking := [name for name in wanted if not hasattr(given, name)]:
-        message = (
-            f"{role}: {type(given).__name__} is no name and no {role}: it lacks "
-            f"{', '.join(lacking)} (see facekit.protocols.{protocol.__name__})"
-        )
-        raise ConfigError(message)
-    return given
-
-
-def _configured(role: Role, part: BackendConfig, source: str, path: str) -> Any:  # noqa: ANN401
-    """Build a part of a configuration; what is wrong with its options is named by their path."""
-    return registry.create(role, part.backend, part.options, source=source, path=path)
-
-
-def _by_name(classifiers: Iterable[Classifier]) -> dict[str, Classifier]:
-    """Key classifiers by name; the second of one name is ``name_2``, the third ``name_3``."""
-    named: dict[str, Classifier] = {}
-    for classifier in classifiers:
-        names = itertools.chain(
-            [classifier.name], (f"{classifier.name}_{i}" for i in itertools.count(2))
-        )
-        named[next(name for name in names if name not in named)] = classifier
-    return named
-
-
-def _checked(part: Any, results: Sequence[Result], count: int) -> list[Result]:  # noqa: ANN401
-    """Check that a part answered every image.
-
-    Raises:
-        BackendError: If it did not; anything else would give a face to the wrong photo.
-    """
-    if len(results) != count:
-        message = f"{part.name!r} gave {len(results)} results for {count} images"
-        raise BackendError(message)
-    return list(results)
 
 
 def _readable(reading: Iterator[Frame], on_error: OnError | None) -> Iterator[Frame]:
