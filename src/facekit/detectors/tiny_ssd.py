@@ -1,0 +1,222 @@
+"""The MobileNetV2 tiny SSD of OpenVINO's training extensions, 300 x 300; the default detector.
+
+Anchors, decoding and suppression are those of MMDetection 1.x (openvinotoolkit/mmdetection,
+commit 9702c797: ``AnchorGenerator``, ``delta2bbox``, ``AnchorHead.get_bboxes_single``,
+``multiclass_nms``), in the same order and in float32. MMDetection 1.x counts pixels inclusively;
+that arithmetic stays inside this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from facekit import weights
+from facekit.batches import read_chunks
+from facekit.boxes import BoxTransform, nms
+from facekit.engines import FloatArray, create_engine
+from facekit.engines.spec import NetworkSpec
+from facekit.errors import WeightsError
+from facekit.images import ImageLike, RgbImage
+from facekit.protocols import DetectorOptions, ModelOptions
+from facekit.types import Detections
+
+__all__ = ["SPEC", "TinySSD", "anchors"]
+
+SIZE: Final = 300
+"""Side of the network's input, pixels."""
+
+STRIDE: Final = 16
+"""Pixels of the input a cell of the network's map."""
+
+SPEC: Final = NetworkSpec(
+    network="facekit.networks.tiny_ssd:TinySSD",
+    inputs=("image",),
+    outputs=("logits", "deltas"),
+    input_shape=(3, SIZE, SIZE),
+)
+"""RGB in 0..1 to logits ``(N, 3249, 2)``, background first, and deltas ``(N, 3249, 4)``."""
+
+_WIDTHS: Final = (9.4, 25.1, 14.7, 34.7, 143.0, 77.4, 128.8, 51.1, 75.6)
+_HEIGHTS: Final = (15.0, 39.6, 25.5, 63.2, 227.5, 162.9, 124.5, 105.1, 72.6)
+_DEVIATIONS: Final = np.array([0.1, 0.1, 0.2, 0.2], dtype=np.float32)
+_MAX_LOG_RATIO: Final = np.float32(abs(np.log(16 / 1000)))
+# exp of it is far from overflow and turns a score to 0 all the same.
+_MAX_MARGIN: Final = np.float32(80)
+
+
+def anchors() -> FloatArray:
+    """Return the anchors in the network's order: row, column, shape.
+
+    Returns:
+        ``(3249, 4)`` float32 x1 y1 x2 y2, pixels of the input, counted inclusively.
+    """
+    extents = np.array([_WIDTHS, _HEIGHTS], dtype=np.float32).T - 1
+    centre = (STRIDE - 1) / 2
+    base = np.concatenate([centre - extents / 2, centre + extents / 2], axis=1).round()
+    shift = np.arange(-(-SIZE // STRIDE), dtype=np.float32) * STRIDE
+    y, x = np.meshgrid(shift, shift, indexing="ij")
+    moved: FloatArray = np.stack([x, y, x, y], axis=-1)[..., None, :] + base.astype(np.float32)
+    return moved.reshape(-1, 4)
+
+
+class TinySSD:
+    """Finds faces of at least about 30 px in a 640 x 480 photo, in milliseconds on a CPU.
+
+    The whole photo is stretched to 300 x 300, so faces that are small in it are missed. Boxes are
+    clipped as MMDetection clips them: to the input, before they are brought to the photo's size.
+
+    Attributes:
+        class_names: ``("face",)``.
+        evaluation_threshold: MMDetection's own score threshold, 0.02.
+        score_threshold: The score above which faces are returned.
+        box_transform: From its boxes to the canonical squares that landmarkers crop by.
+    """
+
+    class Options(ModelOptions, DetectorOptions):
+        """Options of the tiny SSD.
+
+        Attributes:
+            nms_threshold: A face is dropped when its IoU with a better one is above this.
+            max_detections: At most this many faces an image, the best.
+            batch_size: Images of one forward pass.
+        """
+
+        nms_threshold: float = Field(default=0.45, ge=0, le=1)
+        max_detections: int = Field(default=200, ge=1)
+        batch_size: int = Field(default=16, ge=1)
+
+    name: ClassVar[str] = "tiny_ssd"
+    class_names: tuple[str, ...] = ("face",)
+    evaluation_threshold = 0.02
+    box_transform = BoxTransform()
+
+    def __init__(self, options: Options | None = None) -> None:
+        """Load the weights.
+
+        Args:
+            options: By default the bundled weights at a score of 0.5.
+
+        Raises:
+            WeightsError: If the weights are missing, damaged or of another network.
+            MissingDependencyError: If the engine's package is not installed.
+        """
+        self._options = options = options or self.Options()
+        self.score_threshold = 0.5 if options.score_threshold is None else options.score_threshold
+        self._path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
+        self._engine = create_engine(
+            self._path,
+            engine=options.engine,
+            inputs=SPEC.inputs,
+            outputs=SPEC.outputs,
+            network=SPEC.network,
+            threads=options.threads,
+        )
+        self._anchors = anchors()
+
+    def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
+        """Find the faces of each image; see :class:`facekit.protocols.Detector`."""
+        found: list[Detections] = []
+        for chunk in read_chunks(images, self._options.batch_size):
+            logits, deltas = self._forward(_prepare(chunk))
+            found += [
+                self._to_detections(logits[i], deltas[i], (image.shape[0], image.shape[1]))
+                for i, image in enumerate(chunk)
+            ]
+        return found
+
+    def _forward(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Run the network on ``(N, 3, 300, 300)``.
+
+        Returns:
+            Logits ``(N, 3249, 2)``, background first, and deltas ``(N, 3249, 4)``.
+
+        Raises:
+            WeightsError: If the network answers for other anchors.
+            BackendError: If the engine fails.
+        """
+        logits, deltas = self._engine(batch)
+        rows = (len(batch), len(self._anchors))
+        if logits.shape != (*rows, 2) or deltas.shape != (*rows, 4):
+            reason = (
+                f"weights of another network: expected logits {(*rows, 2)} and deltas "
+                f"{(*rows, 4)}, got {logits.shape} and {deltas.shape}"
+            )
+            raise WeightsError(self._path, reason)
+        return logits, deltas
+
+    def _to_detections(
+        self, logits: FloatArray, deltas: FloatArray, image_size: tuple[int, int]
+    ) -> Detections:
+        """Turn the network's answer for one image into faces of that image's pixels.
+
+        Args:
+            logits: ``(3249, 2)``, background first.
+            deltas: ``(3249, 4)`` dx, dy, dw, dh.
+            image_size: Height and width of the photo, pixels.
+        """
+        scores = _face_scores(logits)
+        likely = scores > np.float32(self.score_threshold)
+        scores, height, width = scores[likely], *image_size
+        inclusive = _decode(deltas[likely], self._anchors[likely])
+        inclusive /= np.array([SIZE / width, SIZE / height] * 2, dtype=np.float32)
+        kept = nms(inclusive, scores, self._options.nms_threshold, inclusive=True)
+        kept = kept[: self._options.max_detections]
+        # The last pixel counted inclusively ends one further on in continuous coordinates.
+        return Detections(
+            boxes=inclusive[kept] + np.array([0, 0, 1, 1], dtype=np.float32),
+            scores=scores[kept],
+            image_size=image_size,
+            box_transform=self.box_transform,
+        )
+
+
+def _prepare(images: Sequence[RgbImage]) -> FloatArray:
+    """Stretch images to the network's input.
+
+    MMDetection's test pipeline: ``mmcv.imresize``, which is ``cv2.resize`` on uint8, bilinear and
+    without smoothing, then RGB / 255.
+
+    Returns:
+        ``(N, 3, 300, 300)`` float32 in [0, 1].
+    """
+    stretched = [
+        cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for image in images
+    ]
+    planes = np.stack(stretched).transpose(0, 3, 1, 2)
+    batch: FloatArray = np.divide(planes, np.float32(255), dtype=np.float32, order="C")
+    return batch
+
+
+def _face_scores(logits: FloatArray) -> FloatArray:
+    """Return the faces' softmax ``(n,)``, which for two classes is a logistic of their margin."""
+    margin = np.minimum(logits[:, 0] - logits[:, 1], _MAX_MARGIN)
+    scores: FloatArray = np.float32(1) / (np.float32(1) + np.exp(margin))
+    return scores
+
+
+def _decode(deltas: FloatArray, priors: FloatArray) -> npt.NDArray[np.float32]:
+    """Apply deltas to anchors: MMDetection 1.x's ``delta2bbox``.
+
+    Args:
+        deltas: ``(n, 4)`` in units of the anchor over the deviations .1 .1 .2 .2.
+        priors: ``(n, 4)`` anchors, pixels counted inclusively.
+
+    Returns:
+        ``(n, 4)`` x1 y1 x2 y2, pixels of the input counted inclusively, within 0 and 299.
+    """
+    scaled = deltas * _DEVIATIONS
+    centre = (priors[:, :2] + priors[:, 2:]) * np.float32(0.5)
+    extent = priors[:, 2:] - priors[:, :2] + np.float32(1)
+    half = extent * np.exp(scaled[:, 2:].clip(-_MAX_LOG_RATIO, _MAX_LOG_RATIO)) * np.float32(0.5)
+    middle = centre + extent * scaled[:, :2]
+    corners = np.concatenate(
+        [middle - half + np.float32(0.5), middle + half - np.float32(0.5)], axis=1
+    )
+    clipped: FloatArray = corners.clip(0, SIZE - 1)
+    return clipped
