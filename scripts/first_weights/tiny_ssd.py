@@ -1,7 +1,7 @@
 """Train the bundled tiny SSD from random weights, within a given number of minutes.
 
     python scripts/first_weights/tiny_ssd.py train --run RUN --minutes 90
-    python scripts/first_weights/tiny_ssd.py export RUN/best.pth
+    python scripts/first_weights/tiny_ssd.py export --run RUN
     python scripts/first_weights/tiny_ssd.py measure RUN/best.pth
 
 The data folder is FACEKIT_DATA or ``--data``. With teacher weights (FACEKIT_WEIGHTS or
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     train_parser.add_argument("--teacher", type=Path, default=_default_teacher())
     train_parser.set_defaults(command=_train)
     export_parser = commands.add_parser("export")
-    export_parser.add_argument("weights", type=Path, help="best.pth of a run")
+    export_parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     export_parser.add_argument("--output", type=Path, default=_bundled() / "tiny_ssd.onnx")
     export_parser.set_defaults(command=_export)
     measure_parser = commands.add_parser("measure")
@@ -106,7 +106,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    network = load_network(options.weights)
+    network = load_network(options.run / "best.pth")
     export_onnx(network, options.output)
     photos = _measured_photos(options)[:8]
     images = torch.stack([stretched(photo.pixels, FULL_SIZE) for photo in photos])

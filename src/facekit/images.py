@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import threading
 import warnings
@@ -45,6 +46,36 @@ MAX_PIXELS_VARIABLE = "FACEKIT_MAX_PIXELS"
 
 _JPEG_QUALITY = 95
 _header_lock = threading.Lock()
+
+
+class _Silence:
+    """Ignore Pillow's warnings while any thread decodes.
+
+    A damaged EXIF block or an odd palette is no reason to refuse, or to talk about, the pixels.
+    ``warnings.catch_warnings`` alone would restore another thread's filters for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore", UserWarning)
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._filters.__exit__(None, None, None)
+
+
+_silence = _Silence()
 
 
 def max_pixels() -> int:
@@ -112,7 +143,7 @@ def read(path: str | os.PathLike[str]) -> RgbImage:
 def _decode(data: bytes, name: str) -> RgbImage:
     """Decode the bytes of an image file; ``name`` is for messages."""
     try:
-        with _without_pillow_limit():
+        with _without_pillow_limit(), _silence:
             image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
         message = f"{name}: not an image in a format that Pillow reads"
@@ -145,9 +176,7 @@ def _check_pixels(size: tuple[int, int], name: str) -> None:
 def _to_rgb(image: Image.Image, name: str) -> RgbImage:
     """Decode, turn upright and convert a Pillow image to an RGB array."""
     try:
-        with warnings.catch_warnings():
-            # A damaged EXIF block or an odd palette is no reason to refuse the pixels.
-            warnings.simplefilter("ignore", UserWarning)
+        with _silence:
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I;16"):
                 wide = np.asarray(upright).astype(np.uint16)
@@ -245,17 +274,8 @@ def crop(
     height, width = size
     step_x, step_y = max(x2 - x1, 1e-6) / width, max(y2 - y1, 1e-6) / height
     if max(step_x, step_y) > 2:  # noqa: PLR2004 - bilinear looks at two pixels a side
-        # Shrinking by area first: bilinear sampling alone would skip pixels and alias.
-        x_left, y_top = max(int(np.floor(x1)) - 2, 0), max(int(np.floor(y1)) - 2, 0)
-        part = image[y_top : max(int(np.ceil(y2)) + 2, 0), x_left : max(int(np.ceil(x2)) + 2, 0)]
-        if part.size:
-            part_height, part_width = part.shape[:2]
-            new_width = max(1, round(part_width / max(step_x, 1)))
-            new_height = max(1, round(part_height / max(step_y, 1)))
-            image = _resized(part, (new_width, new_height))
-            ratio_x, ratio_y = new_width / part_width, new_height / part_height
-            x1, step_x = (x1 - x_left) * ratio_x, step_x * ratio_x
-            y1, step_y = (y1 - y_top) * ratio_y, step_y * ratio_y
+        image, (x1, y1, x2, y2) = _shrunk(image, (x1, y1, x2, y2), (step_x, step_y))
+        step_x, step_y = max(x2 - x1, 1e-6) / width, max(y2 - y1, 1e-6) / height
     # warpAffine maps pixel centres, which lie half a pixel from the continuous corners.
     matrix = np.array(
         [[step_x, 0, x1 + step_x / 2 - 0.5], [0, step_y, y1 + step_y / 2 - 0.5]], dtype=np.float64
@@ -266,9 +286,30 @@ def crop(
     return np.asarray(warped, dtype=np.uint8)
 
 
-def _resized(image: RgbImage, size: tuple[int, int]) -> RgbImage:
-    """Shrink to ``(width, height)`` by area."""
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def _shrunk(
+    image: RgbImage, box: tuple[float, float, float, float], steps: tuple[float, float]
+) -> tuple[RgbImage, tuple[float, float, float, float]]:
+    """Shrink the part of an image around a box by area, so that sampling it does not alias.
+
+    Args:
+        image: ``(H, W, 3)`` or ``(H, W)`` uint8.
+        box: ``x1, y1, x2, y2``, pixels.
+        steps: By how much to shrink in x and in y; less than 1 leaves that axis as it is.
+
+    Returns:
+        The small part and the box in its pixels; both unchanged if the box misses the image.
+    """
+    x1, y1, x2, y2 = box
+    left, top = max(math.floor(x1) - 2, 0), max(math.floor(y1) - 2, 0)
+    part = image[top : max(math.ceil(y2) + 2, 0), left : max(math.ceil(x2) + 2, 0)]
+    if not part.size:
+        return image, box
+    height, width = part.shape[:2]
+    size = max(1, round(width / max(steps[0], 1))), max(1, round(height / max(steps[1], 1)))
+    ratio_x, ratio_y = size[0] / width, size[1] / height
+    moved = (x1 - left) * ratio_x, (y1 - top) * ratio_y, (x2 - left) * ratio_x, (y2 - top) * ratio_y
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8), moved
 
 
 def encode(image: RgbImage, suffix: str) -> bytes:
