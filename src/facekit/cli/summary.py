@@ -1,0 +1,34 @@
+"""``facekit summary``: the layers of a network and what they cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["summary"]
+
+
+def summary(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of 'facekit backends'.")],
+    *,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE|NAME",
+            help="An .onnx file, a torch checkpoint (needs torch), or a name of 'facekit weights "
+            "list'. By default the backend's own.",
+        ),
+    ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            "--role", metavar="ROLE", help="Where several roles have a backend of that name."
+        ),
+    ] = None,
+) -> None:
+    """Show the layers, parameters and multiply-adds of a backend's network."""
+    from facekit.cli.summary_table import show  # noqa: PLC0415 - ONNX Runtime, rich
+
+    show(name, weights, role)
