@@ -115,13 +115,17 @@ def _parse(text: str, file: Path) -> object:
         message = f"{file}:{line}: not valid YAML: {error.problem}"
         raise ConfigError(message) from error
     except yaml.YAMLError as error:
-        message = f"{file}: not valid YAML: {error}"
+        message = f"{file}: not valid YAML: {' '.join(str(error).split())}"
         raise ConfigError(message) from error
     except tomllib.TOMLDecodeError as error:
         message = f"{file}: not valid TOML: {error}"
         raise ConfigError(message) from error
     except json.JSONDecodeError as error:
         message = f"{file}:{error.lineno}: not valid JSON: {error.msg}"
+        raise ConfigError(message) from error
+    except (ValueError, RecursionError) as error:
+        # YAML builds dates and numbers while it parses; both parsers recurse into nesting.
+        message = f"{file}: not valid {suffix[1:].upper()}: {error}"
         raise ConfigError(message) from error
     message = f"{file}: a configuration is .yaml, .toml or .json"
     raise ConfigError(message)
