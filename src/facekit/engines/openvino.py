@@ -24,8 +24,8 @@ class OpenVinoEngine:
     has its own.
 
     Attributes:
-        metadata: The runtime information of the IR that starts with ``facekit``, or the ONNX
-            file's ``metadata_props``.
+        metadata: The text entries of the IR's runtime information, or the ONNX file's
+            ``metadata_props``.
     """
 
     metadata: Mapping[str, str]
@@ -96,11 +96,11 @@ def _names(ports: Sequence[Any]) -> list[str]:
 
 def _metadata(model: Any) -> dict[str, str]:  # noqa: ANN401 - openvino has no types
     """Return the model's runtime information as flat text."""
-    return {
-        key: str(value.value)
-        for key, value in model.get_rt_info().items()
-        if isinstance(value.value, str)
-    }
+    information = dict(model.get_rt_info().items())
+    # OpenVINO's ONNX reader puts the file's metadata_props here, and a saved IR keeps them here.
+    information |= information.pop("framework", {})
+    values = {key: getattr(value, "value", None) for key, value in information.items()}
+    return {key: value for key, value in values.items() if isinstance(value, str)}
 
 
 def _last_line(error: Exception) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib
 
-__all__ = ["NetworkSpec"]
+from facekit.errors import FacekitError, UnknownNameError
+from facekit.registry import ROLES, Backend, Role, backends, find, load_class
+
+__all__ = ["NetworkSpec", "find_spec"]
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSpec:
     """The door of a network: where its torch module is, and what goes in and comes out.
+
+    An adapter's module holds one as its constant ``SPEC``.
 
     Attributes:
         network: ``"module:Class"`` of the torch module, which is built without arguments.
@@ -22,3 +29,44 @@ class NetworkSpec:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     input_shape: tuple[int, ...]
+
+
+def find_spec(name: str, role: Role | None = None) -> tuple[Backend, NetworkSpec]:
+    """Return what a backend declares of its network.
+
+    Args:
+        name: A name of ``facekit backends``.
+        role: Which backend is meant, where several roles have one of that name; by default the
+            first of detector, landmarker, classifier.
+
+    Raises:
+        UnknownNameError: If there is no such backend, or it has no network of facekit's kind.
+        MissingDependencyError: If a package that the backend declares is not installed.
+        BackendError: If the backend's module is broken.
+    """
+    roles = [one for one in ROLES if role in {None, one}]
+    owning = next((one for one in roles if any(b.name == name for b in backends(one))), None)
+    if owning is None:
+        known = {backend.name for one in roles for backend in backends(one)}
+        raise UnknownNameError(role or "backend", name, known)
+    backend = find(owning, name)
+    spec = _spec_of(backend)
+    if spec is None:
+        raise UnknownNameError("network of a backend", name, _names_with_spec())
+    return backend, spec
+
+
+def _spec_of(backend: Backend) -> NetworkSpec | None:
+    module = importlib.import_module(load_class(backend).__module__)
+    spec = getattr(module, "SPEC", None)
+    return spec if isinstance(spec, NetworkSpec) else None
+
+
+def _names_with_spec() -> set[str]:
+    """Return the backends that have a network and can be imported here, for messages."""
+    names = set()
+    for backend in backends():
+        with contextlib.suppress(FacekitError):
+            if _spec_of(backend) is not None:
+                names.add(backend.name)
+    return names

@@ -1,0 +1,166 @@
+"""Weights in another engine's format, written only if they still answer the same.
+
+From a torch checkpoint to ONNX or OpenVINO, and from ONNX to OpenVINO. The exported file is run
+beside its source on one input before it gets its name; a file that answers otherwise is dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from facekit import atomic
+from facekit import weights as weights_files
+from facekit.engines import SUFFIXES, Engine, create_engine
+from facekit.engines.spec import NetworkSpec, find_spec
+from facekit.errors import BackendError, MissingDependencyError, OutputError, WeightsError
+from facekit.export.parity import DEFAULT_TOLERANCE, ParityReport, compare, trial_input
+from facekit.registry import Role
+
+__all__ = ["DEFAULT_TOLERANCE", "ParityReport", "export"]
+
+_INSTALL = 'pip install "facekit[export]"'
+_PACKAGES = {
+    "onnx": _INSTALL,
+    "onnxscript": _INSTALL,
+    "openvino": 'pip install "facekit[openvino]"',
+}
+
+
+def export(
+    name: str,
+    weights: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    *,
+    role: Role | None = None,
+    photo: str | os.PathLike[str] | None = None,
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> ParityReport:
+    """Write weights in another format.
+
+    Args:
+        name: A name of ``facekit backends``.
+        weights: A torch checkpoint or an ``.onnx`` file, or a name of ``facekit weights list``;
+            ``None`` for the backend's own.
+        out: The file to be written: ``.onnx`` (opset 18, any batch), or ``.xml`` for OpenVINO,
+            with its ``.bin`` beside it.
+        role: Which backend is meant, where several roles have one of that name.
+        photo: What to compare on; by default a synthetic picture.
+        tolerance: Largest absolute difference of any output that is accepted.
+
+    Returns:
+        What was compared and how far apart the answers were.
+
+    Raises:
+        UnknownNameError: If there is no such backend, or it has no network of facekit's kind.
+        MissingDependencyError: If the export needs a package that is not installed.
+        WeightsError: If the weights are missing, damaged, of another network, or cannot be
+            exported to that format.
+        BackendError: If the exporter fails, or the difference is above the tolerance. Nothing is
+            written then.
+        ImageError: If the photo cannot be read.
+        OutputError: If the file cannot be written.
+    """
+    backend, spec = find_spec(name, role)
+    target = _checked_target(out)
+    source = weights_files.resolve(weights, default=backend.name)
+    _check_source(source, target)
+    trial, described = trial_input(spec, photo)
+    engine = _engine(source, spec)
+    with _beside(target) as folder:
+        written = folder / target.name
+        _write(engine, source, spec, written)
+        differences = compare(engine, _engine(written, spec), trial, spec)
+        report = ParityReport(
+            backend=backend.name,
+            source=str(source),
+            target=str(target),
+            compared_on=described,
+            differences=differences,
+            tolerance=tolerance,
+        )
+        if not report.passed:
+            raise BackendError(f"{target}: not written: {report}")
+        # The .bin first: the .xml is what a reader opens.
+        for file in sorted(folder.iterdir()):
+            file.replace(target.with_name(file.name))
+    return report
+
+
+def _checked_target(out: str | os.PathLike[str]) -> Path:
+    """Check where and what shall be written, before any work.
+
+    Raises:
+        OutputError: If the suffix is of no export, or the place cannot be written.
+    """
+    target = atomic.check_writable(out)
+    if target.suffix.lower() not in {".onnx", ".xml"}:
+        reason = f"weights are exported to .onnx or .xml, not {target.suffix!r}"
+        raise OutputError(f"{target}: {reason}")
+    return target
+
+
+def _check_source(source: Path, target: Path) -> None:
+    """Refuse weights that cannot become the target.
+
+    Raises:
+        WeightsError: If they cannot.
+    """
+    wanted = target.suffix.lower()
+    readable = SUFFIXES["torch"] if wanted == ".onnx" else (*SUFFIXES["torch"], ".onnx")
+    if source.suffix.lower() not in readable:
+        raise WeightsError(source, f"only {', '.join(readable)} can be exported to {wanted}")
+
+
+def _engine(path: Path, spec: NetworkSpec) -> Engine:
+    return create_engine(
+        path, engine=None, inputs=spec.inputs, outputs=spec.outputs, network=spec.network
+    )
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Give a temporary folder on the target's file system.
+
+    Raises:
+        OutputError: If files cannot be written there.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as folder:
+            yield Path(folder)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _write(engine: Any, source: Path, spec: NetworkSpec, target: Path) -> None:  # noqa: ANN401 - torch's engine has its module
+    """Write the source's weights in the target's format; from torch to OpenVINO goes by ONNX."""
+    graph = source
+    if source.suffix.lower() in SUFFIXES["torch"]:
+        graph = target.with_suffix(".onnx")
+        _exporter("onnx").write(engine.network, spec, graph, dict(engine.metadata))
+    if graph != target:
+        _exporter("openvino").write(graph, target)
+        if graph != source:
+            graph.unlink()
+
+
+def _exporter(module: str) -> Any:  # noqa: ANN401 - a module
+    """Import the part that needs the exporters' packages.
+
+    Raises:
+        MissingDependencyError: If one is not installed.
+    """
+    try:
+        return importlib.import_module(f"{__name__}.{module}")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _PACKAGES:
+            raise
+        raise MissingDependencyError("export", missing, _PACKAGES[missing]) from error

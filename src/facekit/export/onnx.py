@@ -1,0 +1,80 @@
+"""A torch module as an ONNX file."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import onnx
+import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly
+import torch
+from torch import nn
+
+from facekit.engines.spec import NetworkSpec
+from facekit.errors import BackendError
+
+__all__ = ["OPSET", "write"]
+
+OPSET = 18
+"""The oldest opset that torch's exporter writes without converting down."""
+
+_IR_VERSION = 10
+"""The newest file version that ONNX Runtime 1.20, the oldest supported, reads."""
+
+_EXAMPLE_BATCH = 2
+
+
+def write(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write an ONNX file with any batch size.
+
+    Args:
+        network: In evaluation mode.
+        spec: The names of inputs and outputs, and the inputs' shape.
+        path: The file to be written.
+        metadata: What the file shall say of itself (``metadata_props``).
+
+    Raises:
+        BackendError: If torch's exporter or ONNX's checker fails.
+    """
+    # An example batch of 1 would be taken for a constant.
+    example = tuple(torch.zeros(_EXAMPLE_BATCH, *spec.input_shape) for _ in spec.inputs)
+    batch = torch.export.Dim("batch")
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                network,
+                example,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=spec.inputs,
+                output_names=spec.outputs,
+                dynamic_shapes=tuple({0: batch} for _ in spec.inputs),
+                verbose=False,
+            )
+            program.model.ir_version = min(program.model.ir_version, _IR_VERSION)
+            program.model.metadata_props.update(metadata)
+            program.save(path, external_data=False)
+            onnx.checker.check_model(path, full_check=True)
+    except OSError:
+        raise
+    except Exception as error:
+        # The exporter traces arbitrary modules and raises anything.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BackendError(f"torch cannot export {spec.network} to ONNX: {reason}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's talk of its own internals from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

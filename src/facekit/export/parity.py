@@ -1,0 +1,123 @@
+"""Whether two engines give one network's answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from facekit import images
+from facekit.engines import Engine, FloatArray
+from facekit.engines.spec import NetworkSpec
+
+__all__ = ["DEFAULT_TOLERANCE", "ParityReport", "compare", "trial_input"]
+
+DEFAULT_TOLERANCE = 1e-4
+"""Engines add up in another order: outputs of the order of 1 differ by some 1e-6."""
+
+_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ParityReport:
+    """How far an exported network's answers are from its source's.
+
+    Attributes:
+        backend: The backend.
+        source: The weights that were exported.
+        target: The file that was asked for.
+        compared_on: What both ran on, in words.
+        differences: Largest absolute difference of each output.
+        tolerance: Largest difference that was accepted.
+    """
+
+    backend: str
+    source: str
+    target: str
+    compared_on: str
+    differences: Mapping[str, float]
+    tolerance: float
+
+    @property
+    def worst(self) -> float:
+        """Largest absolute difference of all outputs; NaN if one has a NaN."""
+        return float(np.max(list(self.differences.values())))
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output is within the tolerance."""
+        return self.worst <= self.tolerance
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        each = ", ".join(f"{name} {value:.2g}" for name, value in self.differences.items())
+        verdict = "within" if self.passed else "above"
+        return (
+            f"largest difference from {self.source}, {self.compared_on}: {each}; "
+            f"{verdict} the tolerance of {self.tolerance:g}"
+        )
+
+
+def trial_input(
+    spec: NetworkSpec, photo: str | os.PathLike[str] | None = None
+) -> tuple[FloatArray, str]:
+    """Make what both engines run on.
+
+    Args:
+        spec: What goes in.
+        photo: An image file; by default a gradient with noise, always the same.
+
+    Returns:
+        ``(2, *spec.input_shape)`` float32, the picture once in 0..1 and once in -1..1, between
+        which networks' own ranges lie; and what it is, in words.
+
+    Raises:
+        ImageError: If the photo cannot be read.
+    """
+    channels, height, width = spec.input_shape
+    if photo is None:
+        generator = np.random.default_rng(_SEED)
+        down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+        noise = generator.normal(scale=0.1, size=spec.input_shape)
+        picture = np.clip((down + across) / 2 + noise, 0, 1)
+        described = "on a synthetic gradient with noise"
+    else:
+        pixels = images.read(photo)
+        resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        picture = resized.transpose(2, 0, 1) / 255
+        described = f"on the photo {os.fspath(photo)}"
+        if channels == 1:
+            picture = picture.mean(axis=0, keepdims=True)
+    return np.stack([picture, 2 * picture - 1]).astype(np.float32), described
+
+
+def compare(
+    source: Engine, exported: Engine, trial: FloatArray, spec: NetworkSpec
+) -> dict[str, float]:
+    """Run both engines on a batch, and the exported one also on its first image alone.
+
+    Args:
+        source: The engine to be matched.
+        exported: The engine to be judged.
+        trial: ``(N, *spec.input_shape)`` float32.
+        spec: The names of the outputs.
+
+    Returns:
+        Largest absolute difference of each output; infinite where the shapes differ.
+    """
+    wanted = source(*[trial for _ in spec.inputs])
+    batch = exported(*[trial for _ in spec.inputs])
+    single = exported(*[trial[:1] for _ in spec.inputs])
+    return {
+        name: max(_difference(want, whole), _difference(want[:1], one))
+        for name, want, whole, one in zip(spec.outputs, wanted, batch, single, strict=True)
+    }
+
+
+def _difference(want: FloatArray, have: FloatArray) -> float:
+    if want.shape != have.shape:
+        return float("inf")
+    return float(np.max(np.abs(want - have), initial=0))

@@ -1,0 +1,65 @@
+"""The layers of a backend's network, with parameters and multiply-adds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from facekit import weights as weights_files
+from facekit.engines import SUFFIXES, create_engine
+from facekit.engines.spec import NetworkSpec, find_spec
+from facekit.errors import WeightsError
+from facekit.registry import Role
+from facekit.summary.layers import Layer, Summary
+
+__all__ = ["Layer", "Summary", "summary"]
+
+
+def summary(
+    name: str, weights: str | os.PathLike[str] | None = None, *, role: Role | None = None
+) -> Summary:
+    """Summarise a backend's network.
+
+    An ONNX file is summarised as it is stored, so that batch norms that were folded into
+    convolutions are gone from it; a torch checkpoint as its module has it.
+
+    Args:
+        name: A name of ``facekit backends``.
+        weights: An ``.onnx`` file, a torch checkpoint (needs torch), or a name of ``facekit
+            weights list``; by default the backend's own weights.
+        role: Which backend is meant, where several roles have one of that name.
+
+    Raises:
+        UnknownNameError: If there is no such backend, or it has no network of facekit's kind.
+        MissingDependencyError: If the weights are torch's and torch is not installed.
+        WeightsError: If the weights are missing, damaged, of another network or another kind.
+    """
+    backend, spec = find_spec(name, role)
+    path = weights_files.resolve(weights, default=backend.name)
+    layers = _layers(path, spec)
+    return Summary(backend.name, str(path), (1, *spec.input_shape), layers)
+
+
+def _layers(path: Path, spec: NetworkSpec) -> tuple[Layer, ...]:
+    """Read the layers by the weights' suffix.
+
+    Raises:
+        WeightsError: If the weights are of a kind that has no summary.
+    """
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES["onnxruntime"]:
+        from facekit.summary.onnx import onnx_layers  # noqa: PLC0415 - ONNX Runtime
+
+        return onnx_layers(path, spec)
+    if suffix not in SUFFIXES["torch"]:
+        known = ", ".join((*SUFFIXES["onnxruntime"], *SUFFIXES["torch"]))
+        raise WeightsError(path, f"a summary reads {known}, not {suffix!r}")
+    # The engine checks that the weights are of this network, and has the module.
+    engine: Any = create_engine(
+        path, engine=None, inputs=spec.inputs, outputs=spec.outputs, network=spec.network
+    )
+    from facekit.summary.torch import torch_layers  # noqa: PLC0415 - torch
+
+    layers: tuple[Layer, ...] = torch_layers(engine.network, spec)
+    return layers
