@@ -273,6 +273,7 @@ def crop(
         size = max(1, round(y2 - y1)), max(1, round(x2 - x1))
     height, width = size
     step_x, step_y = max(x2 - x1, 1e-6) / width, max(y2 - y1, 1e-6) / height
+    image, (x1, y1, x2, y2) = _around(image, (x1, y1, x2, y2))
     if max(step_x, step_y) > 2:  # noqa: PLR2004 - bilinear looks at two pixels a side
         image, (x1, y1, x2, y2) = _shrunk(image, (x1, y1, x2, y2), (step_x, step_y))
         step_x, step_y = max(x2 - x1, 1e-6) / width, max(y2 - y1, 1e-6) / height
@@ -286,10 +287,32 @@ def crop(
     return np.asarray(warped, dtype=np.uint8)
 
 
+def _around(
+    image: RgbImage, box: tuple[float, float, float, float]
+) -> tuple[RgbImage, tuple[float, float, float, float]]:
+    """Cut out the part of an image that sampling a box can see, two pixels wider on each side.
+
+    OpenCV 4 samples from images of less than 32,767 pixels a side only; faces are smaller.
+
+    Args:
+        image: ``(H, W, 3)`` or ``(H, W)`` uint8.
+        box: ``x1, y1, x2, y2``, pixels.
+
+    Returns:
+        The part, at least one pixel of the image's border, and the box in its pixels.
+    """
+    x1, y1, x2, y2 = box
+    height, width = image.shape[:2]
+    left = min(max(math.floor(x1) - 2, 0), width - 1)
+    top = min(max(math.floor(y1) - 2, 0), height - 1)
+    right, bottom = max(math.ceil(x2) + 2, left + 1), max(math.ceil(y2) + 2, top + 1)
+    return image[top:bottom, left:right], (x1 - left, y1 - top, x2 - left, y2 - top)
+
+
 def _shrunk(
     image: RgbImage, box: tuple[float, float, float, float], steps: tuple[float, float]
 ) -> tuple[RgbImage, tuple[float, float, float, float]]:
-    """Shrink the part of an image around a box by area, so that sampling it does not alias.
+    """Shrink an image by area, so that sampling a box of it does not alias.
 
     Args:
         image: ``(H, W, 3)`` or ``(H, W)`` uint8.
@@ -297,18 +320,14 @@ def _shrunk(
         steps: By how much to shrink in x and in y; less than 1 leaves that axis as it is.
 
     Returns:
-        The small part and the box in its pixels; both unchanged if the box misses the image.
+        The small image and the box in its pixels.
     """
-    x1, y1, x2, y2 = box
-    left, top = max(math.floor(x1) - 2, 0), max(math.floor(y1) - 2, 0)
-    part = image[top : max(math.ceil(y2) + 2, 0), left : max(math.ceil(x2) + 2, 0)]
-    if not part.size:
-        return image, box
-    height, width = part.shape[:2]
+    height, width = image.shape[:2]
     size = max(1, round(width / max(steps[0], 1))), max(1, round(height / max(steps[1], 1)))
     ratio_x, ratio_y = size[0] / width, size[1] / height
-    moved = (x1 - left) * ratio_x, (y1 - top) * ratio_y, (x2 - left) * ratio_x, (y2 - top) * ratio_y
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    x1, y1, x2, y2 = box
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    moved = x1 * ratio_x, y1 * ratio_y, x2 * ratio_x, y2 * ratio_y
     return np.asarray(small, dtype=np.uint8), moved
 
 
