@@ -7,6 +7,7 @@ look alike when shown at the same size. A dark rim keeps lines readable on any s
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -21,7 +22,8 @@ from facekit.types import Detections, Faces
 
 __all__ = ["IBUG68_OUTLINE", "draw_faces"]
 
-Rectangle = tuple[int, int, int, int]
+Rectangles = npt.NDArray[np.floating]
+"""``(n, 4)`` x1, y1, x2, y2, pixels."""
 
 IBUG68_OUTLINE: tuple[tuple[range, bool], ...] = (
     (range(17), False),  # jaw
@@ -38,6 +40,7 @@ IBUG68_OUTLINE: tuple[tuple[range, bool], ...] = (
 
 _MASK_OPACITY = 0.45
 _MOST_HIDDEN = 0.4
+_FARTHEST = 1e5
 
 
 def draw_faces(
@@ -101,12 +104,13 @@ def _looks(faces: Faces) -> list[_Look]:
         ids = np.arange(len(faces))
     looks = []
     for i, box in enumerate(faces.boxes):
-        side = float(np.sqrt(max(box[2] - box[0], 1.0) * max(box[3] - box[1], 1.0)))
+        width, height = np.clip(np.nan_to_num(box[2:] - box[:2]), 1.0, longest).tolist()
+        side = math.sqrt(width * height)
         text = float(np.clip(0.2 * side, 0.013 * longest, 0.032 * longest))
         looks.append(
             _Look(
                 colour=PALETTE[0 if ids is None else int(ids[i]) % len(PALETTE)],
-                line=max(1.0, min(0.004 * longest, side / 25)),
+                line=max(1.2, min(0.005 * longest, side / 22)),
                 text=max(SMALLEST_TEXT, round(text)),
                 side=side,
             )
@@ -138,8 +142,8 @@ def _draw_landmarks(canvas: RgbImage, faces: Faces, looks: Sequence[_Look]) -> N
             lines=lines,
             dots=face,
             colour=LANDMARK_COLOUR,
-            width=max(0.35, look.side / 150),
-            radius=max(0.4, look.side / 95),
+            width=max(0.4, look.side / 130),
+            radius=max(0.5, look.side / 75),
         )
 
 
@@ -148,18 +152,15 @@ def _draw_labels(canvas: RgbImage, faces: Faces, looks: Sequence[_Look]) -> None
 
     Best first; in a dense crowd a label that would hide other faces or labels is left out.
     """
-    boxes = [_whole(box) for box in faces.boxes]
-    taken: list[Rectangle] = []
+    boxes = np.clip(np.nan_to_num(np.round(faces.boxes)), -_FARTHEST, _FARTHEST)
+    taken = np.empty((0, 4))
     for i, look in enumerate(looks):
         label = render(_words(faces, i), look.text, look.colour)
-        others = [*boxes[:i], *boxes[i + 1 :], *taken]
+        others = np.concatenate([np.delete(boxes, i, axis=0), taken])
         place = _place(boxes[i], label.shape, canvas.shape, others, gap=round(look.line))
-        x, y = place
-        rectangle = (x, y, x + label.shape[1], y + label.shape[0])
-        hidden = sum(_overlap(rectangle, other) for other in others)
-        if hidden <= _MOST_HIDDEN * label.shape[0] * label.shape[1]:
-            paste(canvas, label, place)
-            taken.append(rectangle)
+        if _overlap(place, others).sum() <= _MOST_HIDDEN * label.shape[0] * label.shape[1]:
+            paste(canvas, label, (int(place[0, 0]), int(place[0, 1])))
+            taken = np.concatenate([taken, place])
 
 
 def _words(faces: Faces, i: int) -> tuple[str, ...]:
@@ -171,44 +172,38 @@ def _words(faces: Faces, i: int) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _whole(box: npt.NDArray[np.float32]) -> Rectangle:
-    """Round a box to whole pixels."""
-    x1, y1, x2, y2 = np.round(np.clip(np.nan_to_num(box), -1e5, 1e5)).astype(int).tolist()
-    return x1, y1, x2, y2
-
-
-def _overlap(one: Rectangle, two: Rectangle) -> int:
-    """Return the area that two rectangles share."""
-    width = min(one[2], two[2]) - max(one[0], two[0])
-    height = min(one[3], two[3]) - max(one[1], two[1])
-    return max(0, width) * max(0, height)
+def _overlap(ones: Rectangles, twos: Rectangles) -> Rectangles:
+    """Return the ``(n, m)`` areas that rectangles share."""
+    low = np.maximum(ones[:, None, :2], twos[None, :, :2])
+    high = np.minimum(ones[:, None, 2:], twos[None, :, 2:])
+    return np.asarray(np.maximum(high - low, 0).prod(axis=2))
 
 
 def _place(
-    box: Rectangle,
+    box: Rectangles,
     size: tuple[int, ...],
     image_size: tuple[int, ...],
-    others: Sequence[Rectangle],
+    others: Rectangles,
     *,
     gap: int,
-) -> tuple[int, int]:
-    """Choose a label's upper left corner: above, below, beside or inside its box."""
-    x1, y1, x2, y2 = box
+) -> Rectangles:
+    """Choose a label's rectangle, ``(1, 4)``: above, below, beside or inside its box."""
+    x1, y1, x2, y2 = box.tolist()
     height, width = size[:2]
-    image = (0, 0, image_size[1], image_size[0])
     left = min(max(x1 - gap, 0), max(image_size[1] - width, 0))
-    candidates = [
-        (left, y1 - height - gap),
-        (left, y2 + gap),
-        (x2 + gap, y1),
-        (x1 - width - gap, y1),
-        (left, max(y1 + gap, 0)),
-    ]
-
-    def cost(place: tuple[int, int]) -> int:
-        label = (*place, place[0] + width, place[1] + height)
-        # Letters beyond the image are lost; what a label covers is only hidden.
-        lost = width * height - _overlap(label, image)
-        return 4 * lost + sum(_overlap(label, other) for other in (*others, box))
-
-    return min(candidates, key=cost)
+    corners = np.array(
+        [
+            (left, y1 - height - gap),
+            (left, y2 + gap),
+            (x2 + gap, y1),
+            (x1 - width - gap, y1),
+            (left, max(y1 + gap, 0)),
+        ]
+    )
+    places = np.concatenate([corners, corners + np.array([width, height])], axis=1)
+    # Letters beyond the image are lost; what a label covers is only hidden.
+    image = np.array([[0, 0, image_size[1], image_size[0]]])
+    lost = width * height - _overlap(places, image)[:, 0]
+    hidden = _overlap(places, np.concatenate([others, box[None]])).sum(axis=1)
+    best = int(np.argmin(4 * lost + hidden))
+    return places[best : best + 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -18,8 +19,11 @@ Line = tuple[npt.ArrayLike, bool]
 
 _SHIFT = 4
 _RIM_OPACITY = 0.6
-_WIDE_ENOUGH = 3.0
-_MOST_DETAIL = 4
+_FINE_WIDTH = 4.0
+# By so much OpenCV's smooth lines are wider, and circles' radii larger, than asked (4.10 and 5.0).
+_LINE_SPREAD = 1.7
+_CIRCLE_SPREAD = 0.45
+_LARGEST_FINE_WINDOW = 4_000_000
 _FARTHEST = 1e5
 
 
@@ -53,21 +57,32 @@ def draw_strokes(
     origin = np.array([columns.start, rows.start], dtype=np.float64)
     part = canvas[window]
     # Finer than a pixel where a stroke is thin: OpenCV's own widths are whole numbers.
-    detail = 1 if width >= _WIDE_ENOUGH else _MOST_DETAIL
-    blend = part.astype(np.float32)
+    small = part[:, :, 0].size <= _LARGEST_FINE_WINDOW
+    detail = max(1, math.ceil(_FINE_WIDTH / max(width, 1.0))) if small else 1
     for shade, extra, opacity in ((RIM_COLOUR, rim, _RIM_OPACITY), (colour, 0.0, 1.0)):
         ink = np.zeros((part.shape[0] * detail, part.shape[1] * detail), np.uint8)
         for points, closed in paths:
-            thickness = max(1, round((width + 2 * extra) * detail))
             fixed = [_fixed(points - origin, detail).reshape(-1, 1, 2)]
+            thickness = _thickness((width + 2 * extra) * detail)
             cv2.polylines(ink, fixed, closed, 255, thickness, cv2.LINE_AA, _SHIFT)
-        extent = round((radius + extra) * detail * (1 << _SHIFT))
+        extent = round(max((radius + extra) * detail - _CIRCLE_SPREAD, 0.2) * (1 << _SHIFT))
         for x, y in _fixed(centres - origin, detail).tolist():
             cv2.circle(ink, (x, y), extent, 255, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-        small = cv2.resize(ink, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_AREA)
-        cover = small[:, :, None].astype(np.float32) * (opacity / 255)
-        blend += (np.array(shade, np.float32) - blend) * cover
-    canvas[window] = np.round(blend).astype(np.uint8)
+        _blend(part, ink, shade, opacity)
+
+
+def _thickness(width: float) -> int:
+    """Return OpenCV's thickness for a smooth line of a width: only even ones differ."""
+    return max(1, 2 * round((width - _LINE_SPREAD) / 2))
+
+
+def _blend(part: RgbImage, ink: RgbImage, shade: Colour, opacity: float) -> None:
+    """Colour the pixels that a finer mask covers, in place."""
+    small = cv2.resize(ink, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_AREA)
+    touched = small > 0
+    cover = small[touched][:, None].astype(np.float32) * (opacity / 255)
+    pixels = part[touched].astype(np.float32)
+    part[touched] = np.round(pixels + (np.array(shade, np.float32) - pixels) * cover)
 
 
 def _finite(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
