@@ -164,6 +164,24 @@ def test_quantised_weights_count_as_they_are_stored(build: Builder) -> None:
     )
 
 
+def test_weights_that_nodes_decode_count_as_they_are_stored(build: Builder) -> None:
+    (layer,) = build.layers(
+        [
+            build.node("Constant", "", "to", value_ints=[4, 3, 1, 1]),
+            build.node("Cast", "n.conv.weight.levels", "cast", to=FLOAT),
+            build.node("Mul", "cast scale", "flat"),
+            build.node("Reshape", "flat to", "w"),
+            build.node("Conv", "x w n.conv.bias", "y"),
+        ],
+        {
+            "n.conv.weight.levels": ones(4, 3, dtype=np.int8),
+            "scale": ones(4, 1),
+            "n.conv.bias": ones(4),
+        },
+    )
+    assert layer == Layer("n.conv", "Conv", (1, 4, 8, 8), 16, 4 * 64 * 3)
+
+
 def test_shape_arithmetic_is_left_out(build: Builder) -> None:
     layers = build.layers(
         [
@@ -172,14 +190,13 @@ def test_shape_arithmetic_is_left_out(build: Builder) -> None:
             build.node("Concat", "n rest", "t", axis=0),
             build.node("Constant", "", "k", value_float=1.0),
             build.node("Identity", "k", "one"),
-            build.node("Add", "one one", "two", name="folded"),
+            build.node("Add", "one one", "two", name="constant"),
             build.node("Reshape", "x t", "r", name="flat"),
             build.node("Mul", "r two", "y", name="scale"),
         ],
         {"first": np.array([0]), "rest": np.array([-1])},
     )
     assert [(layer.name, layer.output_shape) for layer in layers] == [
-        ("folded", ()),
         ("flat", (1, 192)),
         ("scale", (1, 192)),
     ]

@@ -85,7 +85,7 @@ def export(
             tolerance=tolerance,
         )
         if not report.passed:
-            raise BackendError(f"{target}: not written: {report}")
+            raise BackendError(f"{target}: not written: {report}; allow more if that will do")
         # The .bin first: the .xml is what a reader opens.
         for file in sorted(folder.iterdir()):
             file.replace(target.with_name(file.name))

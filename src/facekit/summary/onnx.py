@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,12 @@ _LEARNED: Mapping[str, tuple[int, ...]] = {
 _CONVOLUTION_WEIGHTS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 _MATRIX_FACTORS = {"Gemm": 0, "QGemm": 0, "MatMul": 0, "MatMulInteger": 0, "QLinearMatMul": 0}
 
-# A constant behind these is the constant itself, stored in another form.
-_STORAGE = frozenset({"Cast", "DequantizeLinear", "Identity", "Reshape", "Transpose"})
 _BOOKKEEPING = frozenset(
-    {"Constant", "DequantizeLinear", "DynamicQuantizeLinear", "Identity", "QuantizeLinear"}
+    {"DequantizeLinear", "DynamicQuantizeLinear", "Identity", "QuantizeLinear"}
 )
+
+_LABEL = re.compile(r"(.+)\.(?:weight|bias|slope)")
+"""Constants that are named as torch names parameters, whatever a quantiser appends."""
 
 
 def onnx_layers(path: Path, spec: NetworkSpec) -> tuple[Layer, ...]:
@@ -114,25 +116,25 @@ class _Reader:
     def __init__(self, graph: Graph, tensors: Mapping[str, _Tensor]) -> None:
         self._graph = graph
         self._tensors = tensors
-        self._makers = {name: node for node in graph.nodes for name in node.outputs}
+        self._behind = _constants_behind(graph)
         self._counted: set[str] = set()
 
     def layers(self) -> tuple[Layer, ...]:
         return tuple(self._layer(node) for node in self._graph.nodes if self._computes(node))
 
     def _computes(self, node: Node) -> bool:
-        """Whether a node works on features, not on shapes or storage."""
-        output = self._tensors[node.outputs[0]]
-        stored = all(self._stored(name) for name in node.inputs if name)
-        return node.operator not in _BOOKKEEPING and output.floating and not stored
+        """Whether a node works on features, not on shapes or on constants alone."""
+        output = node.outputs[0]
+        computes = output not in self._behind and self._tensors[output].floating
+        return computes and node.operator not in _BOOKKEEPING
 
     def _layer(self, node: Node) -> Layer:
         learned = list(self._learned(node))
-        label = next((name for name in learned if "." in name and "::" not in name), "")
+        labels = [match[1] for name in learned if (match := _LABEL.match(name))]
         new = [name for name in dict.fromkeys(learned) if name not in self._counted]
         self._counted.update(new)
         return Layer(
-            name=label.rpartition(".")[0] or node.name or node.outputs[0],
+            name=labels[0] if labels else node.name or node.outputs[0],
             kind=node.operator,
             output_shape=self._shape(node.outputs[0]),
             parameters=sum(math.prod(self._graph.constants[name].shape) for name in new),
@@ -143,18 +145,11 @@ class _Reader:
         """Yield the stored constants that a node learns; single numbers are settings."""
         for position in _LEARNED.get(node.operator, ()):
             name = node.inputs[position] if position < len(node.inputs) else ""
-            stored = self._stored(name)
-            if stored and self._graph.constants[stored].shape:
-                yield stored
-
-    def _stored(self, name: str) -> str:
-        """Return the constant that a tensor is another form of; empty if it is none."""
-        while name not in self._graph.constants:
-            maker = self._makers.get(name)
-            if maker is None or maker.operator not in _STORAGE:
-                return ""
-            name = maker.inputs[0]
-        return name
+            # The largest are the values; a scale or a shape beside them is how they are stored.
+            stored = [self._graph.constants[one] for one in self._behind.get(name, ())]
+            values = max(stored, key=lambda constant: math.prod(constant.shape), default=None)
+            if values is not None and values.shape:
+                yield values.name
 
     def _shape(self, name: str) -> tuple[int, ...]:
         constant = self._graph.constants.get(name)
@@ -172,3 +167,17 @@ class _Reader:
         if node.operator in _MATRIX_FACTORS:
             return outputs * self._shape(node.inputs[0])[-1]
         return 0
+
+
+def _constants_behind(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Return, for each tensor that no input of the graph reaches, the constants it is made of.
+
+    Quantised weights are: an exporter writes them as 8-bit constants and nodes that decode them.
+    """
+    behind: dict[str, tuple[str, ...]] = {name: (name,) for name in graph.constants}
+    for node in graph.nodes:
+        inputs = [name for name in node.inputs if name]
+        if all(name in behind for name in inputs):
+            made_of = tuple(one for name in inputs for one in behind[name])
+            behind.update(dict.fromkeys(node.outputs, made_of))
+    return behind
