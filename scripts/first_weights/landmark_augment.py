@@ -142,7 +142,8 @@ def jitter_square(
 
 def to_input(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Return crops as the network's input: (N, 1, size, size) float32 in -1..1."""
-    return (np.stack(crops)[:, None].astype(np.float32) / 255 - 0.5) / 0.5
+    scaled = (np.stack(crops)[:, None].astype(np.float32) / 255 - 0.5) / 0.5
+    return np.asarray(scaled, dtype=np.float32)
 
 
 def _change_light(
@@ -155,7 +156,7 @@ def _change_light(
     offset = rng.uniform(-jitter.brightness, jitter.brightness)
     mean = float(crop.mean())
     table = np.clip((levels * 255 - mean) * contrast + mean + offset, 0, 255).astype(np.uint8)
-    return table[crop]
+    return np.asarray(table[crop], dtype=np.uint8)
 
 
 def _spoil(crop: NDArray[np.uint8], jitter: Jitter, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -59,6 +59,8 @@ def export_onnx(network: ResNet18Landmarks, path: Path, *, quantise: bool = True
         opset_version=OPSET,
         dynamo=True,
     )
+    if program is None:
+        raise RuntimeError("the exporter returned no program")
     model = _bare(program.model_proto)
     if quantise:
         _quantise_weights(model.graph)

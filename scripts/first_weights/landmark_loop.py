@@ -185,10 +185,18 @@ def train_step(state: State, image: Tensor, target: Tensor, rate: float, ema: fl
 
 
 @torch.inference_mode()
-def predict(network: ResNet18Landmarks, crops: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the network's answers for a batch of crops, as arrays."""
+def predict(
+    network: ResNet18Landmarks, crops: NDArray[np.float32], *, fast: bool = True
+) -> NDArray[np.float32]:
+    """Return the network's answers for a batch of crops, as arrays.
+
+    Args:
+        network: In evaluation mode.
+        crops: (N, 1, S, S) float32 in -1..1.
+        fast: Whether to compute in bfloat16, as in training.
+    """
     image = torch.from_numpy(crops).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=fast):
         points: Tensor = network(image)
     return points.float().numpy()
 

@@ -131,6 +131,7 @@ def pfld_predictor(path: Path) -> tuple[Predictor, int]:
         answers = [
             session.run(None, {source.name: np.repeat(one[None], 3, axis=1)})[0] for one in grey
         ]
-        return np.concatenate([np.reshape(answer, (1, -1)) for answer in answers]) - 0.5
+        points = np.concatenate([np.reshape(answer, (1, -1)) for answer in answers]) - 0.5
+        return np.asarray(points, dtype=np.float32)
 
     return run, int(source.shape[-1])

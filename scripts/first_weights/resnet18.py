@@ -3,6 +3,7 @@
     python scripts/first_weights/resnet18.py train --run RUN --minutes 80
     python scripts/first_weights/resnet18.py export RUN/best.pth
     python scripts/first_weights/resnet18.py measure FILE...
+    python scripts/first_weights/resnet18.py duplicates
 
 The data folder is FACEKIT_DATA or ``--data``. The learning rate and the input size follow the
 share of the minutes that has passed, so a run ends on time on any machine. ResNet18 is fully
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from landmark_data import Face, read_faces, split_faces
+from landmark_duplicates import closest_pairs
 from landmark_export import export_onnx, session_predictor
 from landmark_loop import Recipe, predict, train
 from landmark_measure import face_errors, pfld_predictor, summarise
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
 PFLD = "peers/pfld68.onnx"
 """A published landmarker in the weights folder, measured beside ours where it is present."""
 
-DETECTOR_JITTER = {"shift": 0.06, "scale": 0.1}
-"""About how far a detector's boxes are from the ground truth's."""
+JITTER_SHIFT, JITTER_SCALE = 0.06, 0.1
+"""About how far a detector's boxes are from the ground truth's, as fractions of the side."""
 
 
 def main() -> None:
-    """Run one of the three commands."""
+    """Run one of the four commands."""
     parser = _parser()
     options = parser.parse_args()
     if options.data is None:
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     measure_parser = commands.add_parser("measure")
     measure_parser.add_argument("files", type=Path, nargs="+", help=".pth or .onnx")
     measure_parser.set_defaults(command=_measure)
+    commands.add_parser("duplicates").set_defaults(command=_duplicates)
     return parser
 
 
@@ -91,10 +94,19 @@ def _measure(options: argparse.Namespace) -> None:
         _print_errors(peer.name, predictor, held, size)
 
 
+def _duplicates(options: argparse.Namespace) -> None:
+    """Print the photos across the split that look most alike."""
+    for pair in closest_pairs(read_faces(Path(options.data), "ibug")):
+        print(
+            f"{pair.held} and {pair.other}: {pair.bits} of 256 bits differ, "
+            f"faces correlate {pair.correlation:.2f}"
+        )
+
+
 def _print_errors(name: str, predictor: Predictor, held: dict[str, list[Face]], size: int) -> None:
     for source, faces in held.items():
         exact = face_errors(predictor, faces, size)
-        jittered = face_errors(predictor, faces, size, **DETECTOR_JITTER)
+        jittered = face_errors(predictor, faces, size, shift=JITTER_SHIFT, scale=JITTER_SCALE)
         print(f"{name} on {source}: {summarise(exact)}; jittered squares {summarise(jittered)}")
 
 
@@ -103,7 +115,7 @@ def _predictor(path: Path) -> Predictor:
     if path.suffix == ".onnx":
         return session_predictor(path)
     network = load_network(path)
-    return lambda crops: predict(network, crops)
+    return lambda crops: predict(network, crops, fast=False)
 
 
 def load_network(path: Path) -> ResNet18Landmarks:
