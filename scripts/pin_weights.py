@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     path = Path(arguments[0]) if arguments else BUNDLED / "weights.toml"
     text = path.read_text(encoding="utf-8")
     catalogue = Catalogue.load(path)
-    for name, entry in catalogue.items():
+    for name, entry in catalogue.entries.items():
         file = catalogue.path(name)
         if not entry.bundled:
             continue

@@ -86,6 +86,11 @@ def test_a_folder_is_no_weights_file(catalogue: Catalogue, tmp_path: Path) -> No
         catalogue.resolve(tmp_path, default="small")
 
 
+def test_a_name_too_long_for_a_file_is_an_error(catalogue: Catalogue) -> None:
+    with pytest.raises(WeightsError, match="cannot be read: File name too long"):
+        catalogue.resolve("x" * 5000, default="small")
+
+
 def test_an_empty_catalogue_knows_none(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="known: none"):
         Catalogue({}, tmp_path).resolve("x", default="small")
@@ -124,14 +129,13 @@ def test_missing_shipped_weights_are_named(catalogue: Catalogue) -> None:
 
 def test_good_shipped_weights_verify(catalogue: Catalogue) -> None:
     assert catalogue.verify("small") is Status.OK
-    assert catalogue["small"].bundled
+    assert catalogue.entry("small").bundled
 
 
 def test_an_entry_of_an_unknown_name_is_an_error(catalogue: Catalogue) -> None:
     with pytest.raises(UnknownNameError, match="unknown weights 'smal'"):
-        catalogue["smal"]
-    assert list(catalogue) == ["small", "gone"]
-    assert len(catalogue) == 2
+        catalogue.entry("smal")
+    assert list(catalogue.entries) == ["small", "gone"]
 
 
 def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:

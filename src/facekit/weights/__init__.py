@@ -43,7 +43,7 @@ def _bundled_catalogue() -> Catalogue:
 
 def entries() -> dict[str, WeightsEntry]:
     """Return all known weights by name, in the catalogue's order."""
-    return dict(_bundled_catalogue())
+    return dict(_bundled_catalogue().entries)
 
 
 def resolve(

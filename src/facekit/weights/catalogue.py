@@ -6,8 +6,9 @@ import enum
 import hashlib
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -108,8 +109,14 @@ def sha256(path: str | os.PathLike[str]) -> str:
         raise WeightsError(path, f"cannot be read: {error.strerror or error}") from error
 
 
-class Catalogue(Mapping[str, WeightsEntry]):
-    """Known weights by name, in the order of their file."""
+class Catalogue:
+    """Known weights.
+
+    Attributes:
+        entries: By name, in the order of the catalogue's file; read-only.
+    """
+
+    entries: Mapping[str, WeightsEntry]
 
     def __init__(self, entries: Mapping[str, WeightsEntry], folder: Path) -> None:
         """Take checked entries; :meth:`load` reads them from a file.
@@ -118,7 +125,7 @@ class Catalogue(Mapping[str, WeightsEntry]):
             entries: By name.
             folder: Where the shipped files lie.
         """
-        self._entries = dict(entries)
+        self.entries = MappingProxyType(dict(entries))
         self._folder = folder
 
     @classmethod
@@ -149,28 +156,15 @@ class Catalogue(Mapping[str, WeightsEntry]):
             entries[name] = validate_options(WeightsEntry, {"name": name, **table}, owner)
         return cls(entries, file.parent)
 
-    def __getitem__(self, name: str) -> WeightsEntry:
+    def entry(self, name: str) -> WeightsEntry:
         """Return the entry of a name.
 
         Raises:
             UnknownNameError: If the name is unknown; the nearest are in the message.
         """
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise UnknownNameError("weights", name, self._entries) from None
-
-    def __contains__(self, name: object) -> bool:
-        """Say whether a name is known."""
-        return name in self._entries
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        """Return the number of entries."""
-        return len(self._entries)
+        if name not in self.entries:
+            raise UnknownNameError("weights", name, self.entries)
+        return self.entries[name]
 
     def path(self, name: str) -> Path:
         """Return where an entry's file lies, or will lie once it is downloaded.
@@ -178,7 +172,7 @@ class Catalogue(Mapping[str, WeightsEntry]):
         Raises:
             UnknownNameError: If the name is unknown.
         """
-        entry = self[name]
+        entry = self.entry(name)
         if entry.file is not None:
             return self._folder / entry.file
         return _cache_folder() / entry.cache_name
@@ -193,7 +187,7 @@ class Catalogue(Mapping[str, WeightsEntry]):
         path = self.path(name)
         if not path.is_file():
             return Status.ABSENT
-        return Status.OK if sha256(path) == self[name].sha256 else Status.DAMAGED
+        return Status.OK if sha256(path) == self.entry(name).sha256 else Status.DAMAGED
 
     def fetch(
         self,
@@ -217,7 +211,7 @@ class Catalogue(Mapping[str, WeightsEntry]):
                 needed while ``FACEKIT_OFFLINE`` is set.
             OutputError: If the cache folder cannot be written.
         """
-        entry, path, status = self[name], self.path(name), self.verify(name)
+        entry, path, status = self.entry(name), self.path(name), self.verify(name)
         if status is Status.OK:
             return path
         if not entry.bundled:
@@ -252,17 +246,25 @@ class Catalogue(Mapping[str, WeightsEntry]):
         return path
 
     def _find(self, weights: str, is_default: bool) -> Path:  # noqa: FBT001 - private
-        """Return the file of a path or a name."""
+        """Return the file of a path or a name.
+
+        Raises:
+            WeightsError: If it is neither.
+        """
         file = Path(weights)
-        if not is_default and file.is_file():
+        try:
+            is_file, is_folder = file.is_file(), file.is_dir()
+        except OSError as error:
+            raise WeightsError(file, f"cannot be read: {error.strerror}") from error
+        if is_file and not is_default:
             return file
-        if weights in self:
+        if weights in self.entries:
             return self.fetch(weights)
-        if file.is_dir():
+        if is_folder:
             raise WeightsError(file, "is a folder; give the weights file in it")
-        close = nearest(weights, self)
+        close = nearest(weights, self.entries)
         hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-        known = ", ".join(self) or "none"
+        known = ", ".join(self.entries) or "none"
         raise WeightsError(weights, f"no such file, and no known weights: {hint}known: {known}")
 
 
