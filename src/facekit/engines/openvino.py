@@ -80,6 +80,7 @@ class OpenVinoEngine:
         if not hasattr(self._local, "request"):
             self._local.request = self._compiled.create_infer_request()
         feeds = dict(zip(self._inputs, arrays, strict=True))
+        self._check_shapes(feeds)
         try:
             results = self._local.request.infer(feeds)
         except Exception as error:
@@ -87,6 +88,21 @@ class OpenVinoEngine:
             message = f"{self._path}: OpenVINO failed: {_last_line(error)}"
             raise BackendError(message) from error
         return tuple(np.array(results[name], dtype=np.float32) for name in self._outputs)
+
+    def _check_shapes(self, feeds: Mapping[str, FloatArray]) -> None:
+        """Check the inputs: on one thread OpenVINO 2026.4 answers wrong shapes with noise.
+
+        Raises:
+            BackendError: If an array has another shape than the graph's input.
+        """
+        for name, array in feeds.items():
+            expected = self._compiled.input(name).partial_shape
+            if not expected.compatible(ov.PartialShape(list(array.shape))):
+                message = (
+                    f"{self._path}: OpenVINO failed: input {name!r} has shape {array.shape}, "
+                    f"expected {expected}"
+                )
+                raise BackendError(message)
 
 
 def _names(ports: Sequence[Any]) -> list[str]:

@@ -10,6 +10,14 @@ from onnx import TensorProto, helper
 FOLDER = Path(__file__).parent
 
 
+def tensors(shapes: dict[str, list[str | int]]) -> list[onnx.ValueInfoProto]:
+    """Describe float32 tensors; a side that is a word is free."""
+    return [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    ]
+
+
 def write(
     name: str,
     nodes: list[onnx.NodeProto],
@@ -18,14 +26,7 @@ def write(
     metadata: dict[str, str],
 ) -> None:
     """Write one graph of float32 tensors."""
-    infos = [
-        [
-            helper.make_tensor_value_info(key, TensorProto.FLOAT, shape)
-            for key, shape in side.items()
-        ]
-        for side in (inputs, outputs)
-    ]
-    graph = helper.make_graph(nodes, name, *infos)
+    graph = helper.make_graph(nodes, name, tensors(inputs), tensors(outputs))
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="facekit"
     )
