@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from facekit import __version__
-from facekit.cli import backends, detect, summary, weights
+from facekit.cli import backends, detect, export, summary, weights
 from facekit.cli.exits import FAILED, GuardedGroup
 
 __all__ = ["app"]
@@ -23,6 +23,7 @@ app.command("detect")(detect.detect)
 app.command("backends")(backends.backends)
 app.add_typer(weights.app, name="weights")
 app.command("summary")(summary.summary)
+app.command("export")(export.export)
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature

@@ -29,6 +29,6 @@ def summary(
     ] = None,
 ) -> None:
     """Show the layers, parameters and multiply-adds of a backend's network."""
-    from facekit.cli.summary_table import show  # noqa: PLC0415 - ONNX Runtime, rich
+    from facekit.cli.network_tools import show_summary  # noqa: PLC0415 - ONNX Runtime, rich
 
-    show(name, weights, role)
+    show_summary(name, weights, role)

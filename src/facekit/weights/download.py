@@ -101,13 +101,14 @@ def download(
     transfer = _Transfer(entry, retries or Retries(), show_progress=progress)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = pooch.retrieve(
-            entry.url,
-            known_hash=f"sha256:{entry.sha256}",
-            fname=path.name,
-            path=path.parent,
-            downloader=transfer,
-        )
+        with _silent_pooch():
+            found = pooch.retrieve(
+                entry.url,
+                known_hash=f"sha256:{entry.sha256}",
+                fname=path.name,
+                path=path.parent,
+                downloader=transfer,
+            )
     except FacekitError:
         raise
     except OSError as error:
@@ -115,6 +116,18 @@ def download(
         message = f"{path}: cannot be written: {error.strerror or error}"
         raise OutputError(message) from error
     return Path(found)
+
+
+@contextlib.contextmanager
+def _silent_pooch() -> Iterator[None]:
+    """Keep pooch's own line off standard error: ours says the same, and the licence."""
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""``facekit export``: weights in another engine's format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["export"]
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of 'facekit backends'.")],
+    weights: Annotated[
+        str,
+        typer.Argument(
+            metavar="WEIGHTS",
+            help="A torch checkpoint, an .onnx file, or a name of 'facekit weights list'.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="The file to be written: .onnx, or .xml with its .bin for OpenVINO."
+        ),
+    ],
+    *,
+    photo: Annotated[
+        Path | None,
+        typer.Option(
+            "--photo",
+            metavar="FILE",
+            help="What to compare the two files on. By default a synthetic picture.",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tolerance",
+            metavar="T",
+            min=0.0,
+            help="The largest difference of any output that is accepted.",
+        ),
+    ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            "--role", metavar="ROLE", help="Where several roles have a backend of that name."
+        ),
+    ] = None,
+) -> None:
+    """Write weights in another format, if they still answer the same.
+
+    The new file is run beside its source before it gets its name; one
+    that answers otherwise is not written.
+    """
+    from facekit.cli.network_tools import run_export  # noqa: PLC0415 - engines
+
+    run_export(name, weights, out, photo=photo, tolerance=tolerance, role=role)
