@@ -395,6 +395,17 @@ class TestStream:
         )
         assert readers() == []
 
+    @pytest.mark.skipif(Path("/dev/video9").exists(), reason="this machine has ten cameras")
+    def test_an_absent_camera_is_reported_without_a_path(self, analyzer: FaceAnalyzer) -> None:
+        seen: list[tuple[Path | None, str]] = []
+        found = list(
+            analyzer.stream(9, on_error=lambda path, error: seen.append((path, str(error))))
+        )
+        assert found == []
+        assert len(seen) == 1
+        assert seen[0][0] is None
+        assert seen[0][1].startswith("camera 9: cannot be opened")
+
     def test_a_failing_network_is_raised(self, analyzer: FaceAnalyzer, astronaut: Rgb) -> None:
         with pytest.raises(BackendError, match="the vendor's code failed"):
             list(analyzer.stream([astronaut, numbered(astronaut, REFUSED)]))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,3 +130,16 @@ def test_an_error_of_the_caller_s_own_iterator_arrives(numbered: list[Path]) -> 
     with pytest.raises(KeyError, match="the caller's own"):
         next(reading)
     assert readers() == []
+
+
+def test_a_program_may_end_in_the_middle_of_a_video(make_video: MakeVideo) -> None:
+    clip = make_video("clip.mp4", count=60)
+    program = (
+        "import sys\n"
+        "from facekit.media import expand, frames\n"
+        "sys.left_open = frames(expand(sys.argv[1:]), prefetch=500)\n"
+        "print(next(sys.left_open).index)\n"
+    )
+    command = [sys.executable, "-c", program, str(clip), *[str(clip)] * 3]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0\n", "")

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import queue
 import threading
+import weakref
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -78,6 +79,8 @@ class _ReadAhead:
         self._ready: queue.SimpleQueue[Future[Frame] | None] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="facekit-read")
         self._walker = threading.Thread(target=self._walk, name="facekit-walk", daemon=True)
+        # Also at the interpreter's end: a thread that is still reading then would crash it.
+        self._halt = weakref.finalize(self, _halt, self._stopped, self._free, self._walker)
         self._walker.start()
 
     def take(self) -> Iterator[Frame]:
@@ -88,10 +91,8 @@ class _ReadAhead:
             yield frame
 
     def stop(self) -> None:
-        """Stop both threads and wait for them, so that nothing stays open."""
-        self._stopped.set()
-        self._free.release()
-        self._walker.join()
+        """Stop the threads and wait for them, so that nothing stays open."""
+        self._halt()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _walk(self) -> None:
@@ -126,6 +127,13 @@ class _ReadAhead:
         """Wait for a free place; false once the caller has stopped."""
         self._free.acquire()
         return not self._stopped.is_set()
+
+
+def _halt(stopped: threading.Event, free: threading.Semaphore, walker: threading.Thread) -> None:
+    """Wake the walker, which then ends, and wait for it."""
+    stopped.set()
+    free.release()
+    walker.join()
 
 
 def _done(frame: Frame) -> Future[Frame]:
