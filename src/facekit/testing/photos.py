@@ -133,6 +133,7 @@ def astronaut() -> Photo:
     )
 
 
+@functools.cache
 def mirrored(photo: Photo) -> Photo:
     """Return a photo mirrored left to right, with its truth."""
     width = photo.size[1]
@@ -152,6 +153,7 @@ def _moved(photo: Photo, x: float, y: float) -> tuple[FloatArray, FloatArray, Fl
     return photo.faces + np.tile(offset, 2), photo.squares + np.tile(offset, 2), photo.eyes + offset
 
 
+@functools.cache
 def shifted(photo: Photo, left: int, top: int) -> Photo:
     """Return a photo without its first ``left`` columns and ``top`` rows, with its truth."""
     image = np.ascontiguousarray(photo.image[top:, left:])
@@ -166,6 +168,7 @@ def portrait() -> Photo:
     return Photo("portrait", image, *_moved(astronaut(), -left, -top))
 
 
+@functools.cache
 def resized(photo: Photo, factor: float) -> Photo:
     """Return a photo made larger or smaller, with its truth."""
     height, width = (round(side * factor) for side in photo.size)
