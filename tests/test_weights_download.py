@@ -317,7 +317,7 @@ def test_a_server_that_falls_silent_midway_is_resumed(catalogue: Catalogue, serv
 
     server.behave = behave
     try:
-        path = fetch(catalogue, Retries(attempts=2, backoff=0.001, timeout=0.5))
+        path = fetch(catalogue, Retries(attempts=9, backoff=0.001, timeout=0.5))
     finally:
         done.set()
     assert path.read_bytes() == CONTENT
