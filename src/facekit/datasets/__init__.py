@@ -1,0 +1,21 @@
+"""Face datasets in every format, as one stream of typed records.
+
+>>> from facekit import datasets
+>>> records = datasets.read("wider_face:WIDER")                  # doctest: +SKIP
+>>> losses = datasets.write(records, "coco:out.json")            # doctest: +SKIP
+"""
+
+from facekit.datasets.formats import Format, Losses, formats, read, write
+from facekit.datasets.records import FaceRecord, ImageRecord, Provenance, Repair
+
+__all__ = [
+    "FaceRecord",
+    "Format",
+    "ImageRecord",
+    "Losses",
+    "Provenance",
+    "Repair",
+    "formats",
+    "read",
+    "write",
+]

@@ -1,0 +1,258 @@
+"""Format names to readers and writers: ``"wider_face:DIR"``, ``"coco:out.json"``.
+
+A format is a module with
+
+* ``HOLDS``: a :class:`Holds` that says what its files can say of an image and of a face,
+* ``read(path, **options)``: a generator of records (absent where the format is only written),
+* ``write(records, path, **options)``: writes all of them, atomically (absent where only read).
+
+It is imported when first used. Third parties add modules by the entry-point group
+``facekit.datasets``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.metadata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from facekit.datasets.records import EMPTY, FACE, FaceRecord, ImageRecord
+from facekit.errors import (
+    BackendError,
+    DatasetError,
+    DuplicateNameError,
+    FacekitError,
+    UnknownNameError,
+)
+
+__all__ = ["Format", "Holds", "Losses", "find", "formats", "parse", "read", "reduced", "write"]
+
+GROUP = "facekit.datasets"
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One registered format, not yet imported.
+
+    Attributes:
+        name: The word before the colon.
+        target: The module.
+        summary: One line for listings.
+        owner: The distribution that registers it.
+    """
+
+    name: str
+    target: str
+    summary: str = ""
+    owner: str = "facekit"
+
+    def load(self) -> ModuleType:
+        """Import the format's module.
+
+        Raises:
+            BackendError: If it cannot be imported; the cause is chained.
+        """
+        try:
+            return importlib.import_module(self.target)
+        except FacekitError:
+            raise
+        except Exception as error:
+            # The import runs a plug-in's own code, which may raise anything.
+            message = f"dataset format {self.name!r} of {self.owner} cannot be imported: {error}"
+            raise BackendError(message) from error
+
+
+_BUILT_IN = (
+    Format("wider_face", "facekit.datasets.wider_face", "WIDER FACE's text or official .mat"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Holds:
+    """What a format's files can say.
+
+    Attributes:
+        fields: Names of :class:`FaceRecord` and :class:`ImageRecord` fields beside boxes and
+            names: ``label``, ``landmarks``, ``scheme``, ``visibility``, ``polygons``, ``ignore``,
+            ``size``, ``data``.
+        face_attributes: The attributes of a face that it holds; ``None`` for any.
+        image_attributes: The attributes of an image that it holds; ``None`` for any.
+        decimals: Decimals of a coordinate in pixels; ``None`` for all of them.
+        empty_images: Whether an image without faces can be written.
+    """
+
+    fields: frozenset[str] = frozenset()
+    face_attributes: frozenset[str] | None = frozenset()
+    image_attributes: frozenset[str] | None = frozenset()
+    decimals: int | None = None
+    empty_images: bool = True
+
+
+@dataclasses.dataclass
+class Losses:
+    """What a written file could not hold, so that nothing is lost in silence.
+
+    Attributes:
+        images: How many images were written.
+        faces: How many faces were written.
+        lost: How often each thing could not be held, by its name.
+    """
+
+    images: int = 0
+    faces: int = 0
+    lost: Counter[str] = dataclasses.field(default_factory=Counter)
+
+
+def formats() -> list[Format]:
+    """Return every registered format, built-in ones first, without importing any."""
+    found = list(_BUILT_IN)
+    for point in importlib.metadata.entry_points(group=GROUP):
+        owner = point.dist.name if point.dist is not None else point.module
+        found.append(Format(point.name, point.value, f"plug-in of {owner}", owner))
+    return found
+
+
+def find(name: str) -> Format:
+    """Return the format of a name.
+
+    Raises:
+        UnknownNameError: If nobody registered it; the nearest names are in the message.
+        DuplicateNameError: If two packages registered it.
+    """
+    matches = [one for one in formats() if one.name == name]
+    if not matches:
+        raise UnknownNameError("dataset format", name, {one.name for one in formats()})
+    if len(matches) > 1:
+        raise DuplicateNameError("dataset format", name, (one.owner for one in matches))
+    return matches[0]
+
+
+def parse(spec: str) -> tuple[Format, Path]:
+    """Split ``"wider_face:DIR"`` into the format and the path.
+
+    Raises:
+        DatasetError: If there is no colon or no path.
+        UnknownNameError: If nobody registered the format.
+    """
+    name, colon, path = spec.partition(":")
+    if not colon or not path:
+        raise DatasetError(spec, None, "write FORMAT:PATH, such as wider_face:DIR or coco:out.json")
+    return find(name), Path(path)
+
+
+def read(spec: str, **options: Any) -> Iterator[ImageRecord]:  # noqa: ANN401 - the format's own
+    """Read a dataset, one record at a time.
+
+    Args:
+        spec: ``FORMAT:PATH``.
+        **options: The format's own options.
+
+    Returns:
+        A generator of records; a file's errors come as it reaches them.
+
+    Raises:
+        UnknownNameError: If nobody registered the format.
+        DatasetError: If the dataset is malformed, with file, line and reason.
+    """
+    chosen, path = parse(spec)
+    module = chosen.load()
+    if not hasattr(module, "read"):
+        raise DatasetError(path, None, f"the format {chosen.name!r} can only be written")
+    return cast("Iterator[ImageRecord]", module.read(path, **options))
+
+
+def write(records: Iterable[ImageRecord], spec: str, **options: Any) -> Losses:  # noqa: ANN401
+    """Write a dataset; the target is replaced whole at the end, or left as it was.
+
+    Args:
+        records: Any stream of records; it is read once.
+        spec: ``FORMAT:PATH``.
+        **options: The format's own options.
+
+    Returns:
+        What was written, and what the format could not hold.
+
+    Raises:
+        UnknownNameError: If nobody registered the format.
+        OutputError: If the target cannot be written.
+        DatasetError: If a record cannot be written at all.
+    """
+    chosen, path = parse(spec)
+    module = chosen.load()
+    if not hasattr(module, "write"):
+        raise DatasetError(path, None, f"the format {chosen.name!r} can only be read")
+    losses = Losses()
+    module.write(_counted(records, module.HOLDS, losses), path, **options)
+    return losses
+
+
+def _counted(records: Iterable[ImageRecord], holds: Holds, losses: Losses) -> Iterator[ImageRecord]:
+    """Pass on what the format can hold of each record, and count the rest."""
+    for record in records:
+        losses.images += 1
+        losses.faces += len(record.faces)
+        yield reduced(record, holds, losses.lost)
+
+
+def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None) -> ImageRecord:
+    """Return what a format can hold of a record: what reading it back gives.
+
+    Args:
+        record: Any record.
+        holds: What the format can say.
+        lost: Counts what is left out, by field or ``attributes.NAME``.
+    """
+    counter: Counter[str] = Counter() if lost is None else lost
+    changes: dict[str, Any] = {}
+    for name in ("size", "data"):
+        if getattr(record, name) is not None and name not in holds.fields:
+            changes[name] = None
+            counter[name] += name == "data"
+    changes["attributes"] = _kept(record.attributes, holds.image_attributes, counter, "image ")
+    changes["faces"] = tuple(_reduced_face(face, holds, counter) for face in record.faces)
+    return record.replace(**changes)
+
+
+_ABSENT: dict[str, Any] = {
+    "label": FACE,
+    "landmarks": None,
+    "scheme": "",
+    "visibility": None,
+    "polygons": None,
+    "ignore": False,
+}
+
+
+def _reduced_face(face: FaceRecord, holds: Holds, lost: Counter[str]) -> FaceRecord:
+    """Return what a format can hold of a face."""
+    changes: dict[str, Any] = {}
+    for name, absent in _ABSENT.items():
+        if name not in holds.fields and getattr(face, name) != absent:
+            changes[name] = absent
+            lost[name] += 1
+    kept = _kept(face.attributes, holds.face_attributes, lost, "")
+    box = face.box
+    if holds.decimals is not None:
+        box = cast("Any", tuple(round(value, holds.decimals) for value in face.box))
+        lost["coordinate decimals"] += box != face.box
+    return dataclasses.replace(face, box=box, attributes=kept, **changes)
+
+
+def _kept(
+    attributes: Any,  # noqa: ANN401 - a mapping of plain values
+    names: frozenset[str] | None,
+    lost: Counter[str],
+    prefix: str,
+) -> Any:  # noqa: ANN401
+    """Return the attributes that a format has a place for."""
+    if names is None or not attributes:
+        return attributes
+    for name in attributes:
+        if name not in names:
+            lost[f"{prefix}attributes.{name}"] += 1
+    return {name: value for name, value in attributes.items() if name in names} or EMPTY
