@@ -38,6 +38,11 @@ FACE = "face"
 EMPTY: Mapping[str, Value] = MappingProxyType({})
 
 
+def _empty() -> Mapping[str, Value]:
+    """Return the one read-only empty mapping, for dataclass defaults."""
+    return EMPTY
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a record was read.
@@ -95,7 +100,7 @@ class FaceRecord:
     scheme: str = ""
     visibility: tuple[int, ...] | None = None
     polygons: tuple[tuple[float, ...], ...] | None = None
-    attributes: Mapping[str, Value] = EMPTY
+    attributes: Mapping[str, Value] = dataclasses.field(default_factory=_empty)
     ignore: bool = False
     line: int | None = dataclasses.field(default=None, compare=False)
 
@@ -130,7 +135,7 @@ class ImageRecord:
     data: bytes | None = None
     size: tuple[int, int] | None = None
     faces: tuple[FaceRecord, ...] = ()
-    attributes: Mapping[str, Value] = EMPTY
+    attributes: Mapping[str, Value] = dataclasses.field(default_factory=_empty)
     source: Provenance | None = dataclasses.field(default=None, compare=False)
     repairs: tuple[Repair, ...] = dataclasses.field(default=(), compare=False)
 

@@ -1,0 +1,217 @@
+"""WIDER FACE's annotation text: one block an image.
+
+::
+
+    0--Parade/0_Parade_marchingband_1_849.jpg
+    1
+    449 330 122 149 0 0 0 0 0 0
+
+A face is ``x y width height blur expression illumination invalid occlusion pose``; the box covers
+``[x, x + width)``. An image with a count of 0 still has one line of zeros. Readers in circulation
+take the last three columns in another order, or make a face of the line of zeros; the columns
+here are those of the readme that comes with the annotations.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from facekit import atomic
+from facekit.datasets.formats import Holds
+from facekit.datasets.records import (
+    EMPTY,
+    Box,
+    FaceRecord,
+    ImageRecord,
+    Provenance,
+    Repair,
+    safe_name,
+)
+from facekit.errors import DatasetError
+
+__all__ = ["ATTRIBUTES", "HOLDS", "read", "write"]
+
+ATTRIBUTES: Final = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
+"""The columns after the box, in order."""
+
+_LARGEST: Final = {"blur": 2, "occlusion": 2}
+_COLUMNS: Final = 4 + len(ATTRIBUTES)
+_MAX_FACES: Final = 1_000_000
+
+HOLDS: Final = Holds(
+    fields=frozenset({"ignore"}), face_attributes=frozenset(ATTRIBUTES), decimals=0
+)
+
+_SPLITS: Final = ("train", "val")
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    images: str | os.PathLike[str] | None = None,
+) -> Iterator[ImageRecord]:
+    """Read WIDER FACE.
+
+    Args:
+        path: An annotation text, or the dataset's folder (with ``wider_face_split/`` and
+            ``WIDER_train/images/``, ``WIDER_val/images/``).
+        split: Of a folder: ``"train"`` or ``"val"``; by default both, train first.
+        images: The folder of images; by default the one beside the annotations' folder, where
+            there is one.
+
+    Yields:
+        One record an image, in the file's order. A face whose ``invalid`` is 1 has ``ignore``.
+
+    Raises:
+        DatasetError: If a line is malformed, with file, line and reason.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        yield from _read_text(place, _images_of(place, images))
+        return
+    chosen = [
+        text
+        for name in (_SPLITS if split is None else (split,))
+        for text in sorted(place.glob(f"**/wider_face_{name}_bbx_gt.txt"))
+    ]
+    if not chosen:
+        raise DatasetError(
+            place, None, "no wider_face_train_bbx_gt.txt or wider_face_val_bbx_gt.txt"
+        )
+    for text in chosen:
+        yield from _read_text(text, _images_of(text, images))
+
+
+def _images_of(text: Path, images: str | os.PathLike[str] | None) -> Path | None:
+    """Find the folder of images that belongs to an annotation text."""
+    if images is not None:
+        return Path(images)
+    split = next((name for name in _SPLITS if f"_{name}_" in text.name), None)
+    if split is None:
+        return None
+    for base in (text.parent, text.parent.parent):
+        if (folder := base / f"WIDER_{split}" / "images").is_dir():
+            return folder
+    return None
+
+
+def _read_text(text: Path, root: Path | None) -> Iterator[ImageRecord]:
+    """Read one annotation text."""
+    try:
+        with text.open(encoding="utf-8") as file:
+            yield from _Blocks(text, file).records(root)
+    except FileNotFoundError:
+        raise DatasetError(text, None, "no such file") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(text, None, f"not UTF-8 text: {error.reason}") from error
+    except OSError as error:
+        raise DatasetError(text, None, f"cannot be read: {error.strerror or error}") from error
+
+
+class _Blocks:
+    """The blocks of an annotation text, and the number of the line that is being read."""
+
+    def __init__(self, path: Path, file: IO[str]) -> None:
+        self._name = str(path)
+        self._lines = iter(file)
+        self._number = 0
+
+    def _next(self, what: str) -> str:
+        line = next(self._lines, None)
+        if line is None:
+            raise DatasetError(
+                self._name, self._number, f"the file ends where {what} should follow"
+            )
+        self._number += 1
+        return line.strip()
+
+    def records(self, root: Path | None) -> Iterator[ImageRecord]:
+        for line in self._lines:
+            self._number += 1
+            name = line.strip()
+            if not name:
+                continue
+            source = Provenance(self._name, self._number)
+            name = safe_name(name, self._name, self._number)
+            faces, repairs = self._faces(self._count(name))
+            yield ImageRecord(name=name, root=root, faces=faces, source=source, repairs=repairs)
+
+    def _count(self, name: str) -> int:
+        text = self._next(f"the number of faces of {name}")
+        if not text.isdecimal() or int(text) > _MAX_FACES:
+            reason = f"expected the number of faces of {name}, got {text!r}"
+            raise DatasetError(self._name, self._number, reason)
+        return int(text)
+
+    def _faces(self, count: int) -> tuple[tuple[FaceRecord, ...], tuple[Repair, ...]]:
+        if count == 0:
+            return (), self._skip_zeros()
+        faces = []
+        repairs: list[Repair] = []
+        for _ in range(count):
+            line = self._next("a face")
+            face = self._face(line)
+            faces.append(face)
+            if face.width <= 0 or face.height <= 0:
+                repairs.append(self._repair("empty-box", f"{line!r} has no area; kept as ignored"))
+        return tuple(faces), tuple(repairs)
+
+    def _skip_zeros(self) -> tuple[Repair, ...]:
+        line = self._next("the line of zeros of an image without faces")
+        if any(word != "0" for word in line.split()):
+            reason = f"expected a line of zeros after a count of 0, got {line!r}"
+            raise DatasetError(self._name, self._number, reason)
+        return (self._repair("zero-line", "the line of zeros is no face"),)
+
+    def _repair(self, code: str, message: str) -> Repair:
+        return Repair(code, Provenance(self._name, self._number), message)
+
+    def _face(self, line: str) -> FaceRecord:
+        words = line.split()
+        try:
+            x, y, width, height, *flags = map(float, words)
+            values = dict(zip(ATTRIBUTES, map(int, flags), strict=True))
+        except (ValueError, OverflowError):
+            reason = f"expected {_COLUMNS} numbers, got {line!r}"
+            raise DatasetError(self._name, self._number, reason) from None
+        box: Box = (x, y, x + width, y + height)
+        if not -1e9 < min(box) <= max(box) < 1e9:  # noqa: PLR2004 - also refuses NaN
+            raise DatasetError(self._name, self._number, f"not a box: {line!r}")
+        for name, value in values.items():
+            if not 0 <= value <= _LARGEST.get(name, 1):
+                reason = f"{name} must be 0 to {_LARGEST.get(name, 1)}, got {value}"
+                raise DatasetError(self._name, self._number, reason)
+        ignore = values["invalid"] == 1 or width <= 0 or height <= 0
+        return FaceRecord(box=box, attributes=values, ignore=ignore, line=self._number)
+
+
+def write(records: Iterable[ImageRecord], path: str | os.PathLike[str]) -> None:
+    """Write an annotation text.
+
+    Args:
+        records: Any stream of records. Coordinates are rounded to whole pixels, as published;
+            an ignored face is written as invalid.
+        path: The text file.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    with atomic.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for record in records:
+            rows = [_row(face) for face in record.faces] or [" ".join("0" * _COLUMNS)]
+            file.write("\n".join([record.name, str(len(record.faces)), *rows, ""]))
+
+
+def _row(face: FaceRecord) -> str:
+    """Return a face's line."""
+    x1, y1, x2, y2 = (round(value) for value in face.box)
+    attributes = face.attributes or EMPTY
+    flags = [int(attributes.get(name, 0)) for name in ATTRIBUTES]
+    # A box without area is ignored by every reader as it is.
+    if face.ignore and x2 > x1 and y2 > y1:
+        flags[ATTRIBUTES.index("invalid")] = 1
+    return " ".join(map(str, [x1, y1, x2 - x1, y2 - y1, *flags]))
