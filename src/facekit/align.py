@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import ConfigError, ImageError, UnknownNameError
-from facekit.images import ImageLike, RgbImage, as_rgb, crop
+from facekit.images import ImageLike, RgbImage, as_rgb
 from facekit.mean_shape import MEAN_SHAPE_68
 from facekit.types import Landmarks
 
@@ -164,25 +164,31 @@ def align_faces(
 
 def _warp(image: RgbImage, matrix: Points, size: int) -> RgbImage:
     """Resample an image by a matrix on continuous coordinates."""
+    # OpenCV 4 samples from images of less than 32,767 pixels a side only; faces are smaller.
+    image, matrix = _around(image, matrix, size)
     step = float(np.hypot(*matrix[:, 0]))
     if step < _SMALLEST_STEP:
-        # Bilinear sampling would skip pixels and alias: the face's surroundings are shrunk first.
-        image, matrix = _shrunk(image, matrix, size, step)
+        image, matrix = _shrunk(image, matrix, 2 * step)
     # OpenCV maps pixel centres, which lie half a pixel from the continuous corners.
     shift = matrix[:, 2] + matrix[:, :2] @ [0.5, 0.5] - 0.5
     centred = np.column_stack([matrix[:, :2], shift])
     return np.asarray(cv2.warpAffine(image, centred, (size, size)), dtype=np.uint8)
 
 
-def _shrunk(image: RgbImage, matrix: Points, size: int, step: float) -> tuple[RgbImage, Points]:
-    """Cut out a face's surroundings at twice the result's scale, and follow with the matrix."""
-    inverse = np.linalg.inv(matrix[:, :2])
-    corners = (np.array([[0, 0], [size, 0], [size, size], [0, size]]) - matrix[:, 2]) @ inverse.T
-    low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
-    # Never larger than the image: a wild landmark must not ask for gigabytes.
-    low = np.maximum(low, 0)
-    high = np.maximum(np.minimum(high, image.shape[1::-1]), low + 1)
-    shape = np.maximum(1, np.round((high - low) * 2 * step)).astype(int)
-    part = crop(image, [*low, *high], (int(shape[1]), int(shape[0])))
-    grow = (high - low) / shape
-    return part, np.column_stack([matrix[:, :2] * grow, matrix[:, 2] + matrix[:, :2] @ low])
+def _around(image: RgbImage, matrix: Points, size: int) -> tuple[RgbImage, Points]:
+    """Cut out the part of an image that the result can see, and follow with the matrix."""
+    square = np.array([[0, 0], [size, 0], [size, size], [0, size]])
+    corners = (square - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    limit = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(corners.min(axis=0)) - 2, 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 2, low + 1, limit).astype(int)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    return part, np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ low])
+
+
+def _shrunk(image: RgbImage, matrix: Points, ratio: float) -> tuple[RgbImage, Points]:
+    """Shrink an image by area, because bilinear sampling alone would skip pixels and alias."""
+    old = np.array(image.shape[1::-1])
+    new = np.maximum(1, np.round(old * ratio)).astype(int)
+    small = cv2.resize(image, (int(new[0]), int(new[1])), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8), np.column_stack([matrix[:, :2] * (old / new), matrix[:, 2]])

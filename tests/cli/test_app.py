@@ -139,6 +139,13 @@ def test_debugging_is_off(value: str) -> None:
     assert result.exit_code == 2
 
 
+def test_debugging_lets_errors_through() -> None:
+    error = BackendError("x")
+    result = CliRunner().invoke(_failing(error), ["fail"], env={"FACEKIT_DEBUG": "1"})
+    assert result.exception is error
+    assert result.stderr == ""
+
+
 def test_debugging_shows_the_traceback(start: Start, tmp_path: Path) -> None:
     run = start("detect", tmp_path / "missing.yaml", env={"FACEKIT_DEBUG": "1"})
     _, stderr = run.communicate()

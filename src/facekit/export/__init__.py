@@ -85,7 +85,9 @@ def export(
             tolerance=tolerance,
         )
         if not report.passed:
-            raise BackendError(f"{target}: not written: {report}; allow more if that will do")
+            raise BackendError(
+                f"{target}: not written: {report}; raise the tolerance if that will do"
+            )
         # The .bin first: the .xml is what a reader opens.
         for file in sorted(folder.iterdir()):
             file.replace(target.with_name(file.name))

@@ -16,15 +16,16 @@ from facekit.media.sources import (
     expand,
 )
 from facekit.media.video import (
-    WRITABLE_VIDEO_SUFFIXES,
+    DEFAULT_FPS,
     VideoInfo,
-    VideoWriter,
     count_frames,
     read_video,
     video_info,
 )
+from facekit.media.writer import WRITABLE_VIDEO_SUFFIXES, VideoWriter
 
 __all__ = [
+    "DEFAULT_FPS",
     "IMAGE_SUFFIXES",
     "VIDEO_SUFFIXES",
     "WRITABLE_VIDEO_SUFFIXES",
