@@ -17,11 +17,11 @@ import importlib
 import importlib.metadata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, cast
 
-from facekit.datasets.records import EMPTY, FACE, FaceRecord, ImageRecord
+from facekit.datasets.records import EMPTY, FACE, FaceRecord, ImageRecord, extent_of
 from facekit.errors import (
     BackendError,
     DatasetError,
@@ -82,8 +82,10 @@ class Holds:
             ``size``, ``data``.
         face_attributes: The attributes of a face that it holds; ``None`` for any.
         image_attributes: The attributes of an image that it holds; ``None`` for any.
-        decimals: Decimals of a coordinate in pixels; ``None`` for all of them.
-        empty_images: Whether an image without faces can be written.
+        decimals: Decimals of a box's and a landmark's coordinate in pixels; ``None`` for all.
+        empty_images: Whether an image without faces can be written; one that cannot is left out.
+        points_only: Whether the landmarks of one face are all that it says of a ``.jpg`` image;
+            the box is then their extent.
     """
 
     fields: frozenset[str] = frozenset()
@@ -91,6 +93,7 @@ class Holds:
     image_attributes: frozenset[str] | None = frozenset()
     decimals: int | None = None
     empty_images: bool = True
+    points_only: bool = False
 
 
 @dataclasses.dataclass
@@ -188,15 +191,20 @@ def write(records: Iterable[ImageRecord], spec: str, **options: Any) -> Losses: 
         raise DatasetError(path, None, f"the format {chosen.name!r} can only be read")
     losses = Losses()
     module.write(_counted(records, module.HOLDS, losses), path, **options)
+    losses.lost = +losses.lost  # without the things that were looked for and not lost
     return losses
 
 
 def _counted(records: Iterable[ImageRecord], holds: Holds, losses: Losses) -> Iterator[ImageRecord]:
     """Pass on what the format can hold of each record, and count the rest."""
     for record in records:
+        kept = reduced(record, holds, losses.lost)
+        if not kept.faces and not holds.empty_images:
+            losses.lost["images without faces"] += 1
+            continue
         losses.images += 1
-        losses.faces += len(record.faces)
-        yield reduced(record, holds, losses.lost)
+        losses.faces += len(kept.faces)
+        yield kept
 
 
 def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None) -> ImageRecord:
@@ -208,6 +216,8 @@ def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None)
         lost: Counts what is left out, by field or ``attributes.NAME``.
     """
     counter: Counter[str] = Counter() if lost is None else lost
+    if holds.points_only:
+        record = _only_points(record, counter)
     changes: dict[str, Any] = {}
     for name in ("size", "data"):
         if getattr(record, name) is not None and name not in holds.fields:
@@ -235,12 +245,37 @@ def _reduced_face(face: FaceRecord, holds: Holds, lost: Counter[str]) -> FaceRec
         if name not in holds.fields and getattr(face, name) != absent:
             changes[name] = absent
             lost[name] += 1
-    kept = _kept(face.attributes, holds.face_attributes, lost, "")
-    box = face.box
-    if holds.decimals is not None:
-        box = cast("Any", tuple(round(value, holds.decimals) for value in face.box))
-        lost["coordinate decimals"] += box != face.box
-    return dataclasses.replace(face, box=box, attributes=kept, **changes)
+    changes["attributes"] = _kept(face.attributes, holds.face_attributes, lost, "")
+    reduced_face = dataclasses.replace(face, **changes)
+    if holds.decimals is None:
+        return reduced_face
+    rounded = _rounded(reduced_face, holds.decimals)
+    lost["coordinate decimals"] += rounded != reduced_face
+    return rounded
+
+
+def _rounded(face: FaceRecord, decimals: int) -> FaceRecord:
+    """Return a face with its box and landmarks rounded."""
+    x1, y1, x2, y2 = (round(value, decimals) for value in face.box)
+    landmarks = face.landmarks
+    if landmarks is not None:
+        landmarks = tuple((round(x, decimals), round(y, decimals)) for x, y in landmarks)
+    return dataclasses.replace(face, box=(x1, y1, x2, y2), landmarks=landmarks)
+
+
+def _only_points(record: ImageRecord, lost: Counter[str]) -> ImageRecord:
+    """Return what is left when only the landmarks of one face can be said."""
+    marked = [face for face in record.faces if face.landmarks]
+    lost["faces without landmarks"] += len(record.faces) - len(marked)
+    lost["faces after the first of an image"] += max(0, len(marked) - 1)
+    faces = []
+    for face in marked[:1]:
+        extent = extent_of(face.landmarks or ())
+        lost["box"] += extent != face.box
+        faces.append(dataclasses.replace(face, box=extent))
+    name = str(PurePosixPath(record.name).with_suffix(".jpg"))
+    lost["image suffix"] += name != record.name
+    return record.replace(name=name, faces=tuple(faces))
 
 
 def _kept(

@@ -24,6 +24,7 @@ __all__ = [
     "Point",
     "Provenance",
     "Repair",
+    "extent_of",
     "safe_name",
 ]
 
@@ -147,6 +148,16 @@ class ImageRecord:
     def replace(self, **changes: Any) -> ImageRecord:  # noqa: ANN401 - the fields' own types
         """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+
+def extent_of(points: Iterable[Point]) -> Box:
+    """Return the smallest box around points.
+
+    Args:
+        points: ``x, y`` pairs, pixels; at least one.
+    """
+    columns, rows = zip(*points, strict=True)
+    return (min(columns), min(rows), max(columns), max(rows))
 
 
 def safe_name(name: str, file: object, line: int | None = None) -> str:
