@@ -68,6 +68,8 @@ class Format:
 
 
 _BUILT_IN = (
+    Format("ibug300w", "facekit.datasets.ibug300w", "68 points in dlib's XML; reads .pts too"),
+    Format("pts", "facekit.datasets.pts", "300-W's .pts files, one an image"),
     Format("wider_face", "facekit.datasets.wider_face", "WIDER FACE's text or official .mat"),
 )
 
@@ -86,6 +88,7 @@ class Holds:
         empty_images: Whether an image without faces can be written; one that cannot is left out.
         points_only: Whether the landmarks of one face are all that it says of a ``.jpg`` image;
             the box is then their extent.
+        schemes: The schemes of the landmarks that it holds; ``None`` for any.
     """
 
     fields: frozenset[str] = frozenset()
@@ -94,6 +97,7 @@ class Holds:
     decimals: int | None = None
     empty_images: bool = True
     points_only: bool = False
+    schemes: frozenset[str] | None = None
 
 
 @dataclasses.dataclass
@@ -245,6 +249,9 @@ def _reduced_face(face: FaceRecord, holds: Holds, lost: Counter[str]) -> FaceRec
         if name not in holds.fields and getattr(face, name) != absent:
             changes[name] = absent
             lost[name] += 1
+    if holds.schemes is not None and face.landmarks and face.scheme not in holds.schemes:
+        changes.update(landmarks=None, scheme="", visibility=None)
+        lost[f"landmarks of the scheme {face.scheme!r}"] += 1
     changes["attributes"] = _kept(face.attributes, holds.face_attributes, lost, "")
     reduced_face = dataclasses.replace(face, **changes)
     if holds.decimals is None:
