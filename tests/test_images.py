@@ -42,6 +42,47 @@ def test_exif_orientation_is_applied(orientation: int, tmp_path: Path) -> None:
         assert np.array_equal(images.as_rgb(opened), upright)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_in_the_header_is_that_of_the_upright_pixels(
+    suffix: str, orientation: int, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(gradient()[:9]).save(tmp_path / f"a{suffix}", exif=exif)
+    size = images.read_size(tmp_path / f"a{suffix}")
+    assert size == images.read(tmp_path / f"a{suffix}").shape[:2]
+    assert images.read_size((tmp_path / f"a{suffix}").read_bytes()) == size
+
+
+def test_an_orientation_after_a_pngs_pixels_counts_too(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(gradient()[:9]).save(tmp_path / "a.png", exif=exif)
+    data = (tmp_path / "a.png").read_bytes()
+    start = data.index(b"eXIf") - 4
+    block = data[start : start + 12 + int.from_bytes(data[start : start + 4], "big")]
+    late = data[:start] + data[start + len(block) : -12] + block + data[-12:]
+    (tmp_path / "a.png").write_bytes(late)
+    assert images.read_size(late) == images.read(tmp_path / "a.png").shape[:2]
+
+
+def test_the_size_is_read_without_decoding(tmp_path: Path) -> None:
+    Image.fromarray(gradient()).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    start = data.index(b"IDAT")
+    # Whoever decodes this fails: its pixels are cut off.
+    assert images.read_size(data[: start + 20]) == gradient().shape[:2]
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_no_image_has_no_size(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ImageError):
+        images.read_size(data)
+    with pytest.raises(ImageError, match="No such file"):
+        images.read_size(tmp_path / "none.png")
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 255])
 def test_exif_orientations_that_do_not_exist_are_ignored(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()

@@ -14,12 +14,14 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from facekit import atomic
 from facekit.errors import ImageError, OutputError
@@ -32,6 +34,7 @@ __all__ = [
     "crop",
     "read",
     "read_all",
+    "read_size",
     "write",
 ]
 
@@ -45,6 +48,8 @@ MAX_PIXELS_VARIABLE = "FACEKIT_MAX_PIXELS"
 """Environment variable that raises (or lowers) :data:`DEFAULT_MAX_PIXELS`."""
 
 _JPEG_QUALITY = 95
+_ORIENTATION, _LENGTH = ExifTags.Base.Orientation, ExifTags.Base.ImageLength
+_TURNED = frozenset({5, 6, 7, 8})  # orientations that swap width and height
 _header_lock = threading.Lock()
 
 
@@ -140,11 +145,70 @@ def read(path: str | os.PathLike[str]) -> RgbImage:
     return _decode(data, str(file))
 
 
+def read_size(source: str | os.PathLike[str] | bytes, name: str = "<bytes>") -> tuple[int, int]:
+    """Read an image's size from its header: no pixel is decoded.
+
+    Args:
+        source: An image file, or its bytes.
+        name: What messages call the bytes.
+
+    Returns:
+        Height and width of what :func:`read` gives, pixels: with the EXIF orientation applied.
+
+    Raises:
+        ImageError: If the file is missing, or no image.
+    """
+    if isinstance(source, bytes):
+        return _size_in(io.BytesIO(source), name)
+    try:
+        with Path(source).open("rb") as file:
+            return _size_in(file, str(source))
+    except OSError as error:
+        message = f"{source}: cannot be read: {error.strerror or error}"
+        raise ImageError(message) from error
+
+
+def _size_in(file: IO[bytes], name: str) -> tuple[int, int]:
+    """Return height and width, upright, of an open image file."""
+    with _opened(file, name) as image, _silence:
+        width, height = image.size
+        if isinstance(image, TiffImageFile):  # newer Pillows have already swapped its sides
+            width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[_LENGTH]
+        try:
+            # Of a PNG, Pillow's own getexif decodes every pixel in search of a block after them.
+            early = isinstance(image, PngImageFile) and not _has_late_exif(file)
+            exif = Image.Image.getexif(image) if early else image.getexif()
+        except Exception:  # noqa: BLE001 - damaged EXIF raises anything, and reading ignores it
+            return height, width
+        return (width, height) if exif.get(_ORIENTATION, 1) in _TURNED else (height, width)
+
+
+def _has_late_exif(file: IO[bytes]) -> bool:
+    """Tell whether a PNG may hold its orientation after its pixels."""
+    place = file.tell()
+    file.seek(8)
+    pixels_seen = found = False
+    while not found and len(head := file.read(8)) == 8:  # noqa: PLR2004 - length and name
+        kind = head[4:]
+        pixels_seen |= kind == b"IDAT"
+        found = pixels_seen and kind in {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}
+        file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    file.seek(place)
+    return found
+
+
 def _decode(data: bytes, name: str) -> RgbImage:
     """Decode the bytes of an image file; ``name`` is for messages."""
+    with _opened(io.BytesIO(data), name) as image:
+        _check_pixels(image.size, name)
+        return _to_rgb(image, name)
+
+
+def _opened(file: IO[bytes], name: str) -> Image.Image:
+    """Open an image without decoding it; ``name`` is for messages."""
     try:
         with _without_pillow_limit(), _silence:
-            image = Image.open(io.BytesIO(data))
+            return Image.open(file)
     except UnidentifiedImageError:
         message = f"{name}: not an image in a format that Pillow reads"
         raise ImageError(message) from None
@@ -152,9 +216,6 @@ def _decode(data: bytes, name: str) -> RgbImage:
         # Pillow's plugins raise anything from SyntaxError to struct.error on damaged headers.
         message = f"{name}: the image's header is damaged: {error}"
         raise ImageError(message) from error
-    with image:
-        _check_pixels(image.size, name)
-        return _to_rgb(image, name)
 
 
 def _check_pixels(size: tuple[int, int], name: str) -> None:
