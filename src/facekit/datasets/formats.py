@@ -16,12 +16,20 @@ import dataclasses
 import importlib
 import importlib.metadata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from facekit.datasets.records import EMPTY, FACE, FaceRecord, ImageRecord, extent_of
+from facekit.datasets.records import (
+    EMPTY,
+    FACE,
+    FaceRecord,
+    ImageRecord,
+    Value,
+    extent_of,
+)
+from facekit.datasets.sizes import with_size
 from facekit.errors import (
     BackendError,
     DatasetError,
@@ -89,6 +97,11 @@ class Holds:
         points_only: Whether the landmarks of one face are all that it says of a ``.jpg`` image;
             the box is then their extent.
         schemes: The schemes of the landmarks that it holds; ``None`` for any.
+        sized: Whether the size of every image must be known, from the record or the image.
+        inside: Whether boxes are cut off at the image's borders; needs ``sized``.
+        face_defaults: Attributes that every face has in a file, with what is written where the
+            record says nothing of them.
+        ignore_attribute: The attribute that is 1 where ``ignore`` is true, by its name, or ``""``.
     """
 
     fields: frozenset[str] = frozenset()
@@ -98,6 +111,10 @@ class Holds:
     empty_images: bool = True
     points_only: bool = False
     schemes: frozenset[str] | None = None
+    sized: bool = False
+    inside: bool = False
+    face_defaults: Mapping[str, Value] = EMPTY
+    ignore_attribute: str = ""
 
 
 @dataclasses.dataclass
@@ -173,12 +190,20 @@ def read(spec: str, **options: Any) -> Iterator[ImageRecord]:  # noqa: ANN401 - 
     return cast("Iterator[ImageRecord]", module.read(path, **options))
 
 
-def write(records: Iterable[ImageRecord], spec: str, **options: Any) -> Losses:  # noqa: ANN401
+def write(
+    records: Iterable[ImageRecord],
+    spec: str,
+    *,
+    unsized: Literal["error", "skip"] = "error",
+    **options: Any,  # noqa: ANN401 - the format's own
+) -> Losses:
     """Write a dataset; the target is replaced whole at the end, or left as it was.
 
     Args:
         records: Any stream of records; it is read once.
         spec: ``FORMAT:PATH``.
+        unsized: What becomes of an image whose size the format needs and nobody knows: an error,
+            or it is left out and counted among the losses.
         **options: The format's own options.
 
     Returns:
@@ -194,9 +219,24 @@ def write(records: Iterable[ImageRecord], spec: str, **options: Any) -> Losses: 
     if not hasattr(module, "write"):
         raise DatasetError(path, None, f"the format {chosen.name!r} can only be read")
     losses = Losses()
+    if module.HOLDS.sized:
+        records = _sized(records, losses, skip=unsized == "skip")
     module.write(_counted(records, module.HOLDS, losses), path, **options)
     losses.lost = +losses.lost  # without the things that were looked for and not lost
     return losses
+
+
+def _sized(records: Iterable[ImageRecord], losses: Losses, *, skip: bool) -> Iterator[ImageRecord]:
+    """Fill in the size of each image; leave out those without, and count them, if told to."""
+    for record in records:
+        try:
+            sized = with_size(record)
+        except DatasetError:
+            if not skip:
+                raise
+            losses.lost["images of unknown size"] += 1
+            continue
+        yield sized
 
 
 def _counted(records: Iterable[ImageRecord], holds: Holds, losses: Losses) -> Iterator[ImageRecord]:
@@ -228,8 +268,20 @@ def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None)
             changes[name] = None
             counter[name] += name == "data"
     changes["attributes"] = _kept(record.attributes, holds.image_attributes, counter, "image ")
-    changes["faces"] = tuple(_reduced_face(face, holds, counter) for face in record.faces)
+    faces = record.faces
+    if holds.inside and record.size is not None:
+        faces = tuple(_inside(face, record.size, counter) for face in faces)
+    changes["faces"] = tuple(_reduced_face(face, holds, counter) for face in faces)
     return record.replace(**changes)
+
+
+def _inside(face: FaceRecord, size: tuple[int, int], lost: Counter[str]) -> FaceRecord:
+    """Return a face whose box is cut off at the image's borders."""
+    height, width = size
+    x1, x2 = (min(max(x, 0), width) for x in face.box[::2])
+    y1, y2 = (min(max(y, 0), height) for y in face.box[1::2])
+    lost["parts of boxes outside the image"] += (x1, y1, x2, y2) != face.box
+    return dataclasses.replace(face, box=(x1, y1, x2, y2))
 
 
 _ABSENT: dict[str, Any] = {
@@ -253,6 +305,12 @@ def _reduced_face(face: FaceRecord, holds: Holds, lost: Counter[str]) -> FaceRec
         changes.update(landmarks=None, scheme="", visibility=None)
         lost[f"landmarks of the scheme {face.scheme!r}"] += 1
     changes["attributes"] = _kept(face.attributes, holds.face_attributes, lost, "")
+    if holds.face_defaults:
+        changes["attributes"] = {**holds.face_defaults, **changes["attributes"]}
+    if holds.ignore_attribute:
+        changes["ignore"] = face.ignore or face.attributes.get(holds.ignore_attribute) == 1
+        flag = {holds.ignore_attribute: int(changes["ignore"])}
+        changes["attributes"] = {**changes["attributes"], **flag}
     reduced_face = dataclasses.replace(face, **changes)
     if holds.decimals is None:
         return reduced_face
