@@ -76,6 +76,7 @@ class Format:
 
 
 _BUILT_IN = (
+    Format("coco", "facekit.datasets.coco", "COCO's JSON: boxes, keypoints, polygons"),
     Format("ibug300w", "facekit.datasets.ibug300w", "68 points in dlib's XML; reads .pts too"),
     Format("pts", "facekit.datasets.pts", "300-W's .pts files, one an image"),
     Format("wider_face", "facekit.datasets.wider_face", "WIDER FACE's text or official .mat"),
@@ -102,6 +103,7 @@ class Holds:
         face_defaults: Attributes that every face has in a file, with what is written where the
             record says nothing of them.
         ignore_attribute: The attribute that is 1 where ``ignore`` is true, by its name, or ``""``.
+        faces: Whether faces are held at all, not only what is true of the image.
     """
 
     fields: frozenset[str] = frozenset()
@@ -113,8 +115,10 @@ class Holds:
     schemes: frozenset[str] | None = None
     sized: bool = False
     inside: bool = False
-    face_defaults: Mapping[str, Value] = EMPTY
+    # Python 3.11 takes a mapping proxy for a mutable default.
+    face_defaults: Mapping[str, Value] = dataclasses.field(default_factory=lambda: EMPTY)
     ignore_attribute: str = ""
+    faces: bool = True
 
 
 @dataclasses.dataclass
@@ -260,6 +264,9 @@ def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None)
         lost: Counts what is left out, by field or ``attributes.NAME``.
     """
     counter: Counter[str] = Counter() if lost is None else lost
+    if not holds.faces:
+        counter["faces"] += len(record.faces)
+        record = record.replace(faces=())
     if holds.points_only:
         record = _only_points(record, counter)
     changes: dict[str, Any] = {}
@@ -307,16 +314,22 @@ def _reduced_face(face: FaceRecord, holds: Holds, lost: Counter[str]) -> FaceRec
     changes["attributes"] = _kept(face.attributes, holds.face_attributes, lost, "")
     if holds.face_defaults:
         changes["attributes"] = {**holds.face_defaults, **changes["attributes"]}
-    if holds.ignore_attribute:
-        changes["ignore"] = face.ignore or face.attributes.get(holds.ignore_attribute) == 1
-        flag = {holds.ignore_attribute: int(changes["ignore"])}
-        changes["attributes"] = {**changes["attributes"], **flag}
-    reduced_face = dataclasses.replace(face, **changes)
-    if holds.decimals is None:
-        return reduced_face
-    rounded = _rounded(reduced_face, holds.decimals)
-    lost["coordinate decimals"] += rounded != reduced_face
-    return rounded
+    exact = dataclasses.replace(face, **changes)
+    rounded = exact if holds.decimals is None else _rounded(exact, holds.decimals)
+    lost["coordinate decimals"] += rounded != exact
+    return _flagged(rounded, holds)
+
+
+def _flagged(face: FaceRecord, holds: Holds) -> FaceRecord:
+    """Return a face that says by ``ignore`` and by the attribute that it is to be ignored."""
+    if face.width <= 0 or face.height <= 0:
+        # Every reader ignores a box without area, whatever else is said of it.
+        return face if holds.points_only else dataclasses.replace(face, ignore=True)
+    if not holds.ignore_attribute:
+        return face
+    ignore = face.ignore or face.attributes.get(holds.ignore_attribute) == 1
+    attributes = {**face.attributes, holds.ignore_attribute: int(ignore)}
+    return dataclasses.replace(face, ignore=ignore, attributes=attributes)
 
 
 def _rounded(face: FaceRecord, decimals: int) -> FaceRecord:

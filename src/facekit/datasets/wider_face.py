@@ -1,4 +1,4 @@
-"""WIDER FACE's annotation text: one block an image.
+"""WIDER FACE's annotation text, one block an image; and the official ``.mat``, by another module.
 
 ::
 
@@ -17,9 +17,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Final
 
 from facekit import atomic
+from facekit.datasets.files import open_text
 from facekit.datasets.formats import Holds
 from facekit.datasets.records import (
     EMPTY,
@@ -32,17 +34,23 @@ from facekit.datasets.records import (
 )
 from facekit.errors import DatasetError
 
-__all__ = ["ATTRIBUTES", "HOLDS", "read", "write"]
+__all__ = ["ATTRIBUTES", "HOLDS", "LARGEST", "read", "write"]
 
 ATTRIBUTES: Final = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
 """The columns after the box, in order."""
 
-_LARGEST: Final = {"blur": 2, "occlusion": 2}
+LARGEST: Final = {"blur": 2, "occlusion": 2}
+"""The largest value of an attribute; 1 where it is not named."""
+
 _COLUMNS: Final = 4 + len(ATTRIBUTES)
-_MAX_FACES: Final = 1_000_000
+_MAX_DIGITS: Final = 6
 
 HOLDS: Final = Holds(
-    fields=frozenset({"ignore"}), face_attributes=frozenset(ATTRIBUTES), decimals=0
+    fields=frozenset({"ignore"}),
+    face_attributes=frozenset(ATTRIBUTES),
+    decimals=0,
+    face_defaults=MappingProxyType(dict.fromkeys(ATTRIBUTES, 0)),
+    ignore_attribute="invalid",
 )
 
 _SPLITS: Final = ("train", "val")
@@ -57,8 +65,9 @@ def read(
     """Read WIDER FACE.
 
     Args:
-        path: An annotation text, or the dataset's folder (with ``wider_face_split/`` and
-            ``WIDER_train/images/``, ``WIDER_val/images/``).
+        path: An annotation text, an official ``.mat``, or the dataset's folder (with
+            ``wider_face_split/`` and ``WIDER_train/images/``, ``WIDER_val/images/``), whose texts
+            are read.
         split: Of a folder: ``"train"`` or ``"val"``; by default both, train first.
         images: The folder of images; by default the one beside the annotations' folder, where
             there is one.
@@ -68,8 +77,14 @@ def read(
 
     Raises:
         DatasetError: If a line is malformed, with file, line and reason.
+        MissingDependencyError: If a ``.mat`` is read and scipy is not installed.
     """
     place = Path(path)
+    if place.suffix.lower() == ".mat":
+        from facekit.datasets.wider_face_mat import read_mat  # noqa: PLC0415 - it imports this one
+
+        yield from read_mat(place, _images_of(place, images))
+        return
     if not place.is_dir():
         yield from _read_text(place, _images_of(place, images))
         return
@@ -90,7 +105,7 @@ def _images_of(text: Path, images: str | os.PathLike[str] | None) -> Path | None
     """Find the folder of images that belongs to an annotation text."""
     if images is not None:
         return Path(images)
-    split = next((name for name in _SPLITS if f"_{name}_" in text.name), None)
+    split = next((name for name in _SPLITS if name in text.stem.split("_")), None)
     if split is None:
         return None
     for base in (text.parent, text.parent.parent):
@@ -101,15 +116,8 @@ def _images_of(text: Path, images: str | os.PathLike[str] | None) -> Path | None
 
 def _read_text(text: Path, root: Path | None) -> Iterator[ImageRecord]:
     """Read one annotation text."""
-    try:
-        with text.open(encoding="utf-8") as file:
-            yield from _Blocks(text, file).records(root)
-    except FileNotFoundError:
-        raise DatasetError(text, None, "no such file") from None
-    except UnicodeDecodeError as error:
-        raise DatasetError(text, None, f"not UTF-8 text: {error.reason}") from error
-    except OSError as error:
-        raise DatasetError(text, None, f"cannot be read: {error.strerror or error}") from error
+    with open_text(text) as file:
+        yield from _Blocks(text, file).records(root)
 
 
 class _Blocks:
@@ -142,7 +150,8 @@ class _Blocks:
 
     def _count(self, name: str) -> int:
         text = self._next(f"the number of faces of {name}")
-        if not text.isdecimal() or int(text) > _MAX_FACES:
+        # The length comes first: int() refuses thousands of digits.
+        if not text.isdecimal() or len(text) > _MAX_DIGITS:
             reason = f"expected the number of faces of {name}, got {text!r}"
             raise DatasetError(self._name, self._number, reason)
         return int(text)
@@ -173,17 +182,17 @@ class _Blocks:
     def _face(self, line: str) -> FaceRecord:
         words = line.split()
         try:
-            x, y, width, height, *flags = map(float, words)
-            values = dict(zip(ATTRIBUTES, map(int, flags), strict=True))
-        except (ValueError, OverflowError):
+            x, y, width, height = map(float, words[:4])
+            values = dict(zip(ATTRIBUTES, map(int, words[4:]), strict=True))
+        except ValueError:
             reason = f"expected {_COLUMNS} numbers, got {line!r}"
             raise DatasetError(self._name, self._number, reason) from None
         box: Box = (x, y, x + width, y + height)
         if not -1e9 < min(box) <= max(box) < 1e9:  # noqa: PLR2004 - also refuses NaN
             raise DatasetError(self._name, self._number, f"not a box: {line!r}")
         for name, value in values.items():
-            if not 0 <= value <= _LARGEST.get(name, 1):
-                reason = f"{name} must be 0 to {_LARGEST.get(name, 1)}, got {value}"
+            if not 0 <= value <= LARGEST.get(name, 1):
+                reason = f"{name} must be 0 to {LARGEST.get(name, 1)}, got {value}"
                 raise DatasetError(self._name, self._number, reason)
         ignore = values["invalid"] == 1 or width <= 0 or height <= 0
         return FaceRecord(box=box, attributes=values, ignore=ignore, line=self._number)
@@ -199,9 +208,14 @@ def write(records: Iterable[ImageRecord], path: str | os.PathLike[str]) -> None:
 
     Raises:
         OutputError: If the file cannot be written.
+        DatasetError: If the file is a ``.mat``, which is only read.
     """
+    if Path(path).suffix.lower() == ".mat":
+        raise DatasetError(path, None, ".mat is only read; write the text, with the suffix .txt")
     with atomic.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for record in records:
+            if record.name.split("\n") != [record.name.strip()]:
+                raise DatasetError(path, None, f"a line cannot hold the name {record.name!r}")
             rows = [_row(face) for face in record.faces] or [" ".join("0" * _COLUMNS)]
             file.write("\n".join([record.name, str(len(record.faces)), *rows, ""]))
 
