@@ -78,9 +78,13 @@ class Format:
 _BUILT_IN = (
     Format("coco", "facekit.datasets.coco", "COCO's JSON: boxes, keypoints, polygons"),
     Format("csv", "facekit.datasets.table", "one face a row, with the tutorial's columns"),
+    Format("dataturks", "facekit.datasets.dataturks", "Dataturks' JSON lines, images by URL"),
     Format("ibug300w", "facekit.datasets.ibug300w", "68 points in dlib's XML; reads .pts too"),
     Format("labels", "facekit.datasets.labels", "a CSV of labels of whole images"),
+    Format("mmdet", "facekit.datasets.mmdet", "MMDetection's COCO flavour"),
+    Format("mmdet_voc", "facekit.datasets.mmdet_voc", "MMDetection's WIDERFaceDataset, VOC's XML"),
     Format("pts", "facekit.datasets.pts", "300-W's .pts files, one an image"),
+    Format("voc", "facekit.datasets.voc", "PASCAL VOC's XML, one an image"),
     Format("wider_face", "facekit.datasets.wider_face", "WIDER FACE's text or official .mat"),
 )
 
