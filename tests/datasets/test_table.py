@@ -122,7 +122,8 @@ def test_missing_and_unreadable_files(file: Path) -> None:
 
 def test_writing_takes_the_tutorials_columns(file: Path) -> None:
     faces = (FaceRecord(box=(0.6, 1, 2.4, 3)), FaceRecord(box=(1, 1, 5, 5), ignore=True))
-    written = [ImageRecord(name="a.jpg", size=(10, 20), faces=faces), ImageRecord(name="b.jpg")]
+    written = [ImageRecord(name="a.jpg", size=(10, 20), faces=faces)]
+    written.append(ImageRecord(name="b.jpg", faces=faces))
     losses = datasets.write(written, f"csv:{file}", unsized="skip")
     assert file.read_text() == f"{HEADER}\na.jpg,20,10,1,1,2,3,face\na.jpg,20,10,1,1,5,5,face\n"
     assert losses.lost == {"coordinate decimals": 1, "ignore": 1, "images of unknown size": 1}

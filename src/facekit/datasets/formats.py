@@ -86,6 +86,7 @@ _BUILT_IN = (
     Format("pts", "facekit.datasets.pts", "300-W's .pts files, one an image"),
     Format("voc", "facekit.datasets.voc", "PASCAL VOC's XML, one an image"),
     Format("wider_face", "facekit.datasets.wider_face", "WIDER FACE's text or official .mat"),
+    Format("yolo", "facekit.datasets.yolo", "YOLO's .txt files with data.yaml"),
 )
 
 
@@ -105,7 +106,8 @@ class Holds:
             the box is then their extent.
         schemes: The schemes of the landmarks that it holds; ``None`` for any.
         sized: Whether the size of every image must be known, from the record or the image.
-        inside: Whether boxes are cut off at the image's borders; needs ``sized``.
+        inside: Whether boxes are cut off at the image's borders, and faces of which nothing is
+            left are left out; needs ``sized``.
         face_defaults: Attributes that every face has in a file, with what is written where the
             record says nothing of them.
         ignore_attribute: The attribute that is 1 where ``ignore`` is true, by its name, or ``""``.
@@ -230,17 +232,20 @@ def write(
         raise DatasetError(path, None, f"the format {chosen.name!r} can only be read")
     losses = Losses()
     if module.HOLDS.sized:
-        records = _sized(records, losses, skip=unsized == "skip")
+        records = _sized(records, losses, module.HOLDS, skip=unsized == "skip")
     module.write(_counted(records, module.HOLDS, losses), path, **options)
     losses.lost = +losses.lost  # without the things that were looked for and not lost
     return losses
 
 
-def _sized(records: Iterable[ImageRecord], losses: Losses, *, skip: bool) -> Iterator[ImageRecord]:
+def _sized(
+    records: Iterable[ImageRecord], losses: Losses, holds: Holds, *, skip: bool
+) -> Iterator[ImageRecord]:
     """Fill in the size of each image; leave out those without, and count them, if told to."""
     for record in records:
+        needed = record.faces or holds.empty_images
         try:
-            sized = with_size(record)
+            sized = with_size(record) if needed else record
         except DatasetError:
             if not skip:
                 raise
@@ -283,7 +288,9 @@ def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None)
     changes["attributes"] = _kept(record.attributes, holds.image_attributes, counter, "image ")
     faces = record.faces
     if holds.inside and record.size is not None:
-        faces = tuple(_inside(face, record.size, counter) for face in faces)
+        cut = (_inside(face, record.size, counter) for face in faces)
+        faces = tuple(face for face in cut if face.width > 0 and face.height > 0)
+        counter["faces without area in the image"] += len(record.faces) - len(faces)
     changes["faces"] = tuple(_reduced_face(face, holds, counter) for face in faces)
     return record.replace(**changes)
 
@@ -313,7 +320,8 @@ def _reduced_face(face: FaceRecord, holds: Holds, lost: Counter[str]) -> FaceRec
     for name, absent in _ABSENT.items():
         if name not in holds.fields and getattr(face, name) != absent:
             changes[name] = absent
-            lost[name] += 1
+            # A box without area comes back as ignored, with or without a word for it.
+            lost[name] += name != "ignore" or (face.width > 0 and face.height > 0)
     if holds.schemes is not None and face.landmarks and face.scheme not in holds.schemes:
         changes.update(landmarks=None, scheme="", visibility=None)
         lost[f"landmarks of the scheme {face.scheme!r}"] += 1
