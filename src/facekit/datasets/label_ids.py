@@ -18,12 +18,13 @@ class LabelIds:
     are written with one list of ``labels``.
     """
 
-    def __init__(self, labels: Sequence[str] | None, *, first: int) -> None:
+    def __init__(self, labels: Sequence[str] | None, *, first: int, more: bool = False) -> None:
         """Start to count.
 
         Args:
             labels: Every label, in order; by default ``"face"`` and then any.
             first: The number of the first label.
+            more: Whether any other label may follow those of ``labels``.
 
         Raises:
             ConfigError: If a label is there twice, or ``labels`` is one text.
@@ -31,7 +32,7 @@ class LabelIds:
         if isinstance(labels, str) or (labels is not None and len(set(labels)) != len(labels)):
             raise ConfigError(f"labels: expected a list of different names, got {labels!r}")
         self._first = first
-        self._open = labels is None
+        self._open = labels is None or more
         self._ids = {name: i for i, name in enumerate(labels or (FACE,), start=first)}
 
     def __call__(self, label: str, target: object) -> int:

@@ -7,7 +7,8 @@
     WIDER_train/Annotations/0_Parade_849.xml        <folder>0--Parade</folder>
 
 Here pixels count from 0, and a box covers ``xmin .. xmax`` as it stands. The XML files of all
-folders share one, so that an image's file name must be unique.
+folders share one, so that an image's file name must be unique; and MMDetection opens images whose
+names end in ``.jpg``, no others.
 """
 
 from __future__ import annotations

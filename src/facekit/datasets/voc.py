@@ -22,10 +22,11 @@ from typing import Final
 
 from facekit import atomic
 from facekit.datasets.files import open_text
+from facekit.datasets.folders import made
 from facekit.datasets.formats import Holds
 from facekit.datasets.records import ImageRecord, safe_name
 from facekit.datasets.voc_xml import DEFAULTS, FLAGS, Style, annotation, read_annotation
-from facekit.errors import DatasetError, OutputError
+from facekit.errors import DatasetError
 
 __all__ = ["HOLDS", "listed", "read", "write", "write_files"]
 
@@ -158,7 +159,7 @@ def write_files(
         DatasetError: As of :func:`write`.
     """
     written: set[str] = set()
-    _make(names.parent)
+    made(names.parent)
     with atomic.atomic_path(names) as temporary, temporary.open("w", encoding="utf-8") as lines:
         for record, given in records:
             name = safe_name(given, folder)
@@ -169,14 +170,7 @@ def write_files(
                 reason = f"{record.name}: another image is already written as {name}.xml"
                 raise DatasetError(folder, None, reason)
             written.add(name)
-            _make((folder / name).parent)
-            atomic.write_text(folder / f"{name}.xml", text)
+            atomic.write_text(
+                made((folder / name).parent) / f"{PurePosixPath(name).name}.xml", text
+            )
             lines.write(f"{name}\n")
-
-
-def _make(folder: Path) -> None:
-    """Make a folder."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
