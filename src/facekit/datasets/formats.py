@@ -79,6 +79,7 @@ _BUILT_IN = (
     Format("coco", "facekit.datasets.coco", "COCO's JSON: boxes, keypoints, polygons"),
     Format("csv", "facekit.datasets.table", "one face a row, with the tutorial's columns"),
     Format("dataturks", "facekit.datasets.dataturks", "Dataturks' JSON lines, images by URL"),
+    Format("detectron2", "facekit.datasets.detectron2", "Detectron2's record dicts as JSON"),
     Format("ibug300w", "facekit.datasets.ibug300w", "68 points in dlib's XML; reads .pts too"),
     Format("labels", "facekit.datasets.labels", "a CSV of labels of whole images"),
     Format("mmdet", "facekit.datasets.mmdet", "MMDetection's COCO flavour"),
