@@ -196,6 +196,8 @@ MALFORMED = {
     "deep nesting": ("[" * 200_000, "not JSON"),
     "a boundless number": ('{"content": ' + "9" * 5000 + "}", "not JSON"),
     "NaN": (line(annotation([float("nan"), 0], [1, 1])), "NaN is no JSON"),
+    "half a pair": (line(annotation(label="\ud800")), "not JSON: 'utf-8' codec"),
+    "a boundless name": (line(content="a" * 300), "longer than a file name can be"),
     "a list": ("[]", "a line is an object"),
     "no content": (json.dumps({"annotation": []}), "content must be"),
     "content of null": (line(content=None), "content must be"),
@@ -295,13 +297,12 @@ words = st.text(
 @st.composite
 def records(draw: st.DrawFn) -> ImageRecord:
     height, width = draw(st.integers(2, 5000)), draw(st.integers(2, 5000))
-    places = st.floats(0, 1).map(lambda value: round(value, 6))
+    starts, ends = st.floats(0, 0.5), st.floats(0.51, 1)
     faces = []
     for label in draw(st.lists(st.sampled_from(["face", "cat", "Ψ"]), max_size=3)):
-        (x1, x2), (y1, y2) = (
-            sorted(round(draw(places) * side, 6) for _ in range(2)) for side in (width, height)
-        )
-        faces.append(FaceRecord(box=(x1, y1, x2, y2), label=label, ignore=x1 == x2 or y1 == y2))
+        x1, x2 = (round(draw(place) * width, 6) for place in (starts, ends))
+        y1, y2 = (round(draw(place) * height, 6) for place in (starts, ends))
+        faces.append(FaceRecord(box=(x1, y1, x2, y2), label=label))
     attributes = draw(st.sampled_from([{}, {"url": URL}, {"url": "http://[oops/a.jpg"}]))
     return ImageRecord(
         name=draw(words), size=(height, width), faces=tuple(faces), attributes=attributes

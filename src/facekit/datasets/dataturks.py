@@ -142,6 +142,8 @@ class _Reader:
     def _parse(self, text: str, where: Provenance) -> dict[str, Any]:
         try:
             line = json.loads(text, parse_constant=_refuse)
+            if "\\ud" in text.lower():
+                json.dumps(line, ensure_ascii=False).encode()  # half a pair is no text
         except (ValueError, RecursionError) as error:
             raise DatasetError(self._file, where.line, f"not JSON: {error}") from error
         if not isinstance(line, dict):

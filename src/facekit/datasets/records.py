@@ -36,6 +36,8 @@ Point = tuple[float, float]
 
 Value = str | int | float | bool
 FACE = "face"
+_LONGEST_PART = 255
+_LONGEST_NAME = 1000
 EMPTY: Mapping[str, Value] = MappingProxyType({})
 
 
@@ -172,13 +174,20 @@ def safe_name(name: str, file: object, line: int | None = None) -> str:
         A relative name with forward slashes.
 
     Raises:
-        DatasetError: If it is empty, absolute, or would leave the dataset's folder.
+        DatasetError: If it is empty, absolute, would leave the dataset's folder, or is longer or
+            of other characters than a file's name can be.
     """
     path = PurePosixPath(name.strip().replace("\\", "/"))
     if not path.parts or "\0" in name:
         raise DatasetError(file, line, f"not a file name: {name!r}")
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise DatasetError(file, line, f"the file name {name!r} would leave the dataset's folder")
+    try:
+        longest = max(len(part.encode()) for part in path.parts)
+    except UnicodeEncodeError:
+        raise DatasetError(file, line, f"not a file name: {name!r}") from None
+    if longest > _LONGEST_PART or len(name) > _LONGEST_NAME:
+        raise DatasetError(file, line, f"longer than a file name can be: {name[:60]!r}...")
     return str(path)
 
 
