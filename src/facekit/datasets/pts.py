@@ -23,6 +23,7 @@ from typing import Final
 
 from facekit import atomic
 from facekit.datasets.files import open_text
+from facekit.datasets.folders import IMAGE_SUFFIXES, image_of, made
 from facekit.datasets.formats import Holds
 from facekit.datasets.records import (
     FaceRecord,
@@ -33,7 +34,7 @@ from facekit.datasets.records import (
     extent_of,
     safe_name,
 )
-from facekit.errors import ConfigError, DatasetError, OutputError
+from facekit.errors import ConfigError, DatasetError
 
 __all__ = ["HOLDS", "ORIGIN", "POINTS", "SCHEME", "read", "write"]
 
@@ -54,7 +55,6 @@ HOLDS: Final = Holds(
 
 _FARTHEST: Final = 1e9
 _HEADER: Final = re.compile(r"(version|n_points)\s*:\s*(\d+(?:\.\d+)?)")
-_SUFFIXES: Final = (".jpg", ".png", ".jpeg", ".bmp", ".gif", ".webp", ".JPG", ".PNG", ".JPEG")
 
 
 def read(
@@ -99,10 +99,10 @@ def _check_origin(origin: int) -> None:
 
 def _image_of(file: Path, inside: Path, root: Path) -> tuple[str, tuple[Repair, ...]]:
     """Find the name of the image that belongs to a ``.pts`` file."""
-    for suffix in _SUFFIXES:
-        if (root / inside.with_suffix(suffix)).is_file():
-            return safe_name(inside.with_suffix(suffix).as_posix(), file), ()
-    name = inside.with_suffix(_SUFFIXES[0]).as_posix()
+    stem = PurePosixPath(inside.with_suffix("").as_posix())
+    if (found := image_of(stem, root)) is not None:
+        return safe_name(found, file), ()
+    name = f"{stem}{IMAGE_SUFFIXES[0]}"
     message = f"no image of this name in {root}; it is taken for {name}"
     return safe_name(name, file), (Repair("no-image", Provenance(str(file)), message),)
 
@@ -193,16 +193,8 @@ def write(
         if name in written:
             raise DatasetError(path, None, f"two images would both be written as {name}")
         written.add(name)
-        atomic.write_text(_prepared(folder / name), _text(record, path, origin))
-
-
-def _prepared(file: Path) -> Path:
-    """Make the folder of a file."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{file.parent}: cannot be made: {error.strerror or error}") from error
-    return file
+        made((folder / name).parent)
+        atomic.write_text(folder / name, _text(record, path, origin))
 
 
 def _text(record: ImageRecord, path: str | os.PathLike[str], origin: int) -> str:
