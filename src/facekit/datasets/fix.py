@@ -79,7 +79,7 @@ def fix(
         DatasetError: If a line is malformed: that cannot be mended here.
     """
     start = reader(source)
-    path = report_of(target) if report is None else Path(report)
+    path = atomic.check_writable(report_of(target) if report is None else report)
     extra = _repeated(spared(start(), target))
     repairs: Counter[str] = Counter()
     with (
@@ -134,18 +134,25 @@ def mended(
     """
     joined: set[str] = set()
     for record in records:
-        found = [
-            Finding(repair.code, Severity.NOTE, repair.where, repair.message, record.name)
-            for repair in record.repairs
-        ]
         if record.name in joined:
-            found.append(finding(record, "duplicate-image", "joined to the first of its name"))
-            yield None, found
+            yield None, [finding(record, "duplicate-image", "joined to the first of its name")]
             continue
         if extra and record.name in extra:
             joined.add(record.name)
             record = record.replace(faces=(*record.faces, *extra[record.name]))  # noqa: PLW2901
-        yield _mended(record, found, drop_missing=drop_missing), found
+        found: list[Finding] = []
+        kept = _mended(record, found, drop_missing=drop_missing)
+        yield kept, [*_noted(record, found), *found]
+
+
+def _noted(record: ImageRecord, found: list[Finding]) -> list[Finding]:
+    """Return the reader's repairs, without those in whose place another thing was done."""
+    places = {(one.code, one.where.line) for one in found}
+    return [
+        Finding(repair.code, Severity.NOTE, repair.where, repair.message, record.name)
+        for repair in record.repairs
+        if (repair.code, repair.where.line) not in places
+    ]
 
 
 def _mended(record: ImageRecord, found: list[Finding], *, drop_missing: bool) -> ImageRecord | None:
@@ -160,14 +167,10 @@ def _mended(record: ImageRecord, found: list[Finding], *, drop_missing: bool) ->
     faces = []
     for face in record.faces:
         kept, quirks = _mended_face(face, size)
-        told = [finding(record, code, message, face.line) for code, message in quirks]
-        # What is done here stands for what the reader made of it.
-        places = {(one.code, one.where.line) for one in told}
-        found[:] = [one for one in found if (one.code, one.where.line) not in places] + told
+        found += [finding(record, code, message, face.line) for code, message in quirks]
         faces += [kept] if kept is not None else []
     twins = {later for later, _, overlap in duplicates(faces) if overlap == 1}
-    for i in sorted(twins):
-        found.append(finding(record, "duplicate-face", "left out", faces[i].line))
+    found += [finding(record, "duplicate-face", "left out", faces[i].line) for i in sorted(twins)]
     unique = tuple(face for i, face in enumerate(faces) if i not in twins)
     return record.replace(size=size, faces=unique)
 
