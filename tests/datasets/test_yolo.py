@@ -65,8 +65,14 @@ def test_a_second_split_keeps_the_numbers_of_the_first(root: Path) -> None:
     assert (settings["train"], settings["val"]) == ("train.txt", "val.txt")
     assert list(yolo.read(root, split="val")) == val
     assert list(yolo.read(root)) == [RECORDS[1], *val]
-    with pytest.raises(DatasetError, match="the label 'hat' is not in labels"):
+    with pytest.raises(DatasetError, match=r"has the labels face, mask, hat already"):
         yolo.write(val, root, split="val", labels=["face", "mask"])
+    with pytest.raises(DatasetError, match="the label 'glasses' is not in labels"):
+        yolo.write(
+            [RECORDS[1].replace(faces=(FaceRecord(box=FACE.box, label="glasses"),))],
+            root,
+            labels=["face", "mask", "hat"],
+        )
 
 
 def test_boxes_are_cut_off_at_the_borders_and_counted(root: Path) -> None:

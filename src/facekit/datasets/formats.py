@@ -85,6 +85,7 @@ _BUILT_IN = (
     Format("mmdet", "facekit.datasets.mmdet", "MMDetection's COCO flavour"),
     Format("mmdet_voc", "facekit.datasets.mmdet_voc", "MMDetection's WIDERFaceDataset, VOC's XML"),
     Format("pts", "facekit.datasets.pts", "300-W's .pts files, one an image"),
+    Format("tfrecord", "facekit.datasets.tfrecord", "TFRecord for TF Object Detection"),
     Format("voc", "facekit.datasets.voc", "PASCAL VOC's XML, one an image"),
     Format("wider_face", "facekit.datasets.wider_face", "WIDER FACE's text or official .mat"),
     Format("yolo", "facekit.datasets.yolo", "YOLO's .txt files with data.yaml"),
@@ -234,7 +235,11 @@ def write(
     losses = Losses()
     if module.HOLDS.sized:
         records = _sized(records, losses, module.HOLDS, skip=unsized == "skip")
-    module.write(_counted(records, module.HOLDS, losses), path, **options)
+    try:
+        module.write(_counted(records, module.HOLDS, losses), path, **options)
+    except UnicodeEncodeError as error:
+        text = error.object[max(0, error.start - 20) : error.end + 20]
+        raise DatasetError(path, None, f"text that is not Unicode: {text!r}") from error
     losses.lost = +losses.lost  # without the things that were looked for and not lost
     return losses
 

@@ -35,6 +35,28 @@ class LabelIds:
         self._open = labels is None or more
         self._ids = {name: i for i, name in enumerate(labels or (FACE,), start=first)}
 
+    @classmethod
+    def continued(
+        cls, known: Sequence[str], labels: Sequence[str] | None, *, first: int, file: object
+    ) -> LabelIds:
+        """Go on from the labels of a file that another split has written.
+
+        Args:
+            known: Its labels, in order.
+            labels: Every label, or ``None``.
+            first: The number of the first label.
+            file: The file, for the message.
+
+        Raises:
+            DatasetError: If ``labels`` would give one of the known ones another number.
+        """
+        if labels is None:
+            return cls(known, first=first, more=True)
+        if list(labels[: len(known)]) != list(known):
+            reason = f"has the labels {', '.join(known)} already; begin labels with these"
+            raise DatasetError(file, None, reason)
+        return cls(labels, first=first)
+
     def __call__(self, label: str, target: object) -> int:
         """Return the number of a label.
 

@@ -238,11 +238,8 @@ def _earlier(file: Path, labels: Sequence[str] | None) -> tuple[dict[str, Any], 
     if not file.is_file():
         return {}, LabelIds(labels, first=0)
     settings = read_settings(file)
-    ids = LabelIds(labels, first=0)
-    if labels is None:
-        known = checked_names(settings.get("names"), file)
-        ids = LabelIds([known[number] for number in sorted(known)], first=0, more=True)
-    return settings, ids
+    known = list(checked_names(settings.get("names"), file).values())
+    return settings, LabelIds.continued(known, labels, first=0, file=file)
 
 
 def _text(record: ImageRecord, ids: LabelIds, target: Path) -> str:
