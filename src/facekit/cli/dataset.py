@@ -81,6 +81,62 @@ def check(
     raise typer.Exit(run.show(findings, json=json, limit=None if all_ else run.SHOWN))
 
 
+@app.command("images")
+def images_(
+    source: _Source,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the images go.")],
+    *,
+    reencode: Annotated[
+        bool,
+        typer.Option(
+            "--reencode",
+            help="Write each image anew as RGB, in the format of its name; with --read "
+            "names=number as face_0.jpeg, face_1.jpeg, ...",
+        ),
+    ] = False,
+    listing: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write what became of each URL, .jsonl."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", min=1, help="Requests at a time.")
+    ] = 8,
+    attempts: Annotated[
+        int, typer.Option("--attempts", metavar="N", min=1, help="Requests of an image at most.")
+    ] = 4,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="S", min=0.1, help="Longest silence of a server."),
+    ] = 20.0,
+    max_mb: Annotated[
+        float, typer.Option("--max-mb", metavar="MB", min=0.0, help="The largest image.")
+    ] = 50.0,
+    allow_private: Annotated[
+        bool,
+        typer.Option("--allow-private", help="Also ask hosts of the local network."),
+    ] = False,
+    read: Reader = None,
+) -> None:
+    """Fetch the images that a dataset names by URL, such as dataturks:FILE.
+
+    What is there is not fetched again, so that a killed run goes on where it was. The exit code
+    is 1 where some images did not come.
+    """
+    from facekit.cli import dataset_images as run  # noqa: PLC0415 - OpenCV, Pillow, rich
+
+    start = run.source(source, read or ())
+    limits = run.Limits(
+        attempts=attempts,
+        timeout=timeout,
+        max_bytes=int(max_mb * 1e6),
+        allow_private=allow_private,
+    )
+    code = run.run(
+        start, folder, reencode=reencode, workers=workers, limits=limits, listing=listing
+    )
+    raise typer.Exit(code)
+
+
 @app.command("stats")
 def stats(
     source: _Source,
