@@ -7,6 +7,8 @@ import http.server
 import io
 import itertools
 import json
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -265,6 +267,34 @@ def test_private_addresses_are_refused_unless_allowed(server: Server) -> None:
         with pytest.raises(WebError, match=r"is the private address 127\.0\.0\.1, which is not"):
             fetch(url, limits)
     assert server.asked == []
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A key and a certificate of this machine's, signed by nobody."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    file = tmp_path / "both.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext"
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+    outputs = ("-keyout", str(file), "-out", str(tmp_path / "certificate.pem"))
+    subprocess.run([*command.split(), names, *outputs], check=True, capture_output=True)
+    with file.open("a") as both:
+        both.write((tmp_path / "certificate.pem").read_text())
+    return file
+
+
+def test_https(server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url("photo.png").replace("http:", "https:")
+    with pytest.raises(WebError, match="the certificate is not trusted: self") as caught:
+        fetch(url, FAST)
+    assert caught.value.attempts == 1
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert fetch(url, FAST).data == PHOTO
+    assert fetch(url.replace("127.0.0.1", "localhost"), FAST).data == PHOTO
 
 
 @pytest.mark.parametrize(
