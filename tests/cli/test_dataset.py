@@ -117,6 +117,12 @@ def test_check_without_findings(facekit: Facekit, text: Path) -> None:
     assert json.loads(result.stdout) == {"findings": [], "counts": {}}
 
 
+def test_check_of_a_format_without_faces(facekit: Facekit, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("Image_Name,Gender\na.jpg,female\n")
+    result = facekit("dataset", "check", f"labels:{tmp_path / 'labels.csv'}", "--no-look")
+    assert (result.exit_code, result.stdout) == (0, "nothing found\n")
+
+
 def test_check_as_json(facekit: Facekit, text: Path) -> None:
     text.write_text(text.read_text() + "0.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n")
     result = facekit("dataset", "check", f"wider_face:{text}", "--json")

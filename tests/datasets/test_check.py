@@ -14,6 +14,7 @@ from PIL import Image
 from facekit.datasets.check import check
 from facekit.datasets.check_faces import duplicates
 from facekit.datasets.findings import CODES, Severity
+from facekit.datasets.formats import formats
 from facekit.datasets.records import FaceRecord, ImageRecord, Provenance, Repair
 from facekit.errors import UnknownNameError
 
@@ -218,6 +219,16 @@ def test_a_malformed_line_is_a_finding(tmp_path: Path) -> None:
     ]
     with pytest.raises(UnknownNameError):
         list(check("wider:x"))
+
+
+def test_the_documents_list_every_finding_and_every_format() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
+    rows = [
+        f"| `{code}` | {kind.severity} | {kind.meaning} | {kind.remedy} |"
+        for code, kind in CODES.items()
+    ]
+    assert [row for row in rows if row not in text] == []
+    assert [one.name for one in formats() if f"| `{one.name}` |" not in text] == []
 
 
 @pytest.mark.data

@@ -77,7 +77,7 @@ def check(
     if fix is not None:
         run.fix(start, fix, drop_missing=drop_missing, json=json)
         return
-    findings = run.findings(start, look=look, contents=contents, tiny=tiny)
+    findings = run.findings(source, start, look=look, contents=contents, tiny=tiny)
     raise typer.Exit(run.show(findings, json=json, limit=None if all_ else run.SHOWN))
 
 

@@ -13,6 +13,7 @@ from facekit.datasets import ImageRecord
 from facekit.datasets import check as linter
 from facekit.datasets import fix as fixer
 from facekit.datasets.findings import CODES, Finding, Severity
+from facekit.datasets.formats import Holds, parse
 
 __all__ = ["SHOWN", "findings", "fix", "show", "source"]
 
@@ -24,16 +25,22 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: ""}
 Start = Callable[[], Iterable[ImageRecord]]
 
 
-def findings(start: Start, *, look: bool, contents: bool, tiny: float) -> Iterator[Finding]:
+def findings(
+    spec: str, start: Start, *, look: bool, contents: bool, tiny: float
+) -> Iterator[Finding]:
     """Find a dataset's quirks.
 
     Args:
+        spec: ``FORMAT:PATH``.
         start: Starts to read it.
         look: Whether to look at image files.
         contents: Whether to read them whole.
         tiny: A face with a shorter side is tiny, pixels.
     """
-    return linter.check(start(), look_at_images=look, contents=contents, tiny=tiny)
+    holds: Holds = getattr(parse(spec)[0].load(), "HOLDS", Holds())
+    return linter.check(
+        start(), look_at_images=look, contents=contents, tiny=tiny, faces=holds.faces
+    )
 
 
 def show(found: Iterable[Finding], *, json: bool, limit: int | None) -> int:

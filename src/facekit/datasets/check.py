@@ -33,6 +33,7 @@ def check(
     look_at_images: bool = True,
     contents: bool = False,
     tiny: float = TINY,
+    faces: bool = True,
 ) -> Iterator[Finding]:
     """Find the quirks of a dataset.
 
@@ -43,6 +44,7 @@ def check(
         look_at_images: Look for the image files and read their headers, where they are at hand.
         contents: Also read each file whole, to find one image under two names.
         tiny: A face with a shorter side is tiny, pixels.
+        faces: Whether an image without faces is worth a note; not so where the format has none.
 
     Yields:
         Findings in the order of the records. A line that the reader refuses is the last one,
@@ -52,7 +54,7 @@ def check(
         UnknownNameError: If nobody registered the format.
     """
     records = read(source) if isinstance(source, str) else source
-    checker = _Checker(look_at_images=look_at_images, contents=contents, tiny=tiny)
+    checker = _Checker(look_at_images=look_at_images, contents=contents, tiny=tiny, faces=faces)
     try:
         for record in records:
             yield from checker.record(record)
@@ -65,7 +67,8 @@ def check(
 class _Checker:
     """The rules, and what they must remember of earlier records."""
 
-    def __init__(self, *, look_at_images: bool, contents: bool, tiny: float) -> None:
+    def __init__(self, *, look_at_images: bool, contents: bool, tiny: float, faces: bool) -> None:
+        self._expects_faces = faces
         self._look = look_at_images
         self._contents = contents
         self._tiny = tiny
@@ -124,7 +127,7 @@ class _Checker:
             yield finding(record, "same-content", f"{record.name} is the same image as {twin}")
 
     def _faces(self, record: ImageRecord, size: tuple[int, int] | None) -> Iterator[Finding]:
-        if not record.faces:
+        if self._expects_faces and not record.faces:
             yield finding(record, "no-faces", f"{record.name} has no faces")
         mended = {(repair.code, repair.where.line) for repair in record.repairs}
         for face in record.faces:
