@@ -255,7 +255,10 @@ def test_lines_have_a_limit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_what_cannot_be_held_is_reported(file: Path) -> None:
     face = FaceRecord(
-        box=(-5, 5, 10, 20), attributes={"blur": 1}, ignore=True, polygons=((1, 2, 3, 4, 5, 6),)
+        box=(-5, 5, 10, 20),
+        attributes={"blur": 1, "notes": 3},
+        ignore=True,
+        polygons=((1, 2, 3, 4, 5, 6),),
     )
     record = ImageRecord(
         name="c.jpg", size=(10, 20), faces=(face,), attributes={"url": URL, "stated_width": 4}
@@ -263,6 +266,7 @@ def test_what_cannot_be_held_is_reported(file: Path) -> None:
     losses = datasets.write([record], f"dataturks:{file}")
     assert losses.lost == {
         "attributes.blur": 1,
+        "attributes.notes": 1,
         "ignore": 1,
         "polygons": 1,
         "parts of boxes outside the image": 1,

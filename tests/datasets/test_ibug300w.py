@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facekit import datasets
 from facekit.datasets import ibug300w
-from facekit.datasets.records import FaceRecord, ImageRecord
+from facekit.datasets.records import FaceRecord, ImageRecord, Value
 from facekit.datasets.xml_events import events
 from facekit.errors import DatasetError, OutputError
 
@@ -263,13 +263,19 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, written: list[Imag
 
 
 def test_what_dlib_cannot_hold_is_reported(file: Path) -> None:
+    odd: dict[str, Value] = {"occluded": "yes", "truncated": 0.5, "gender": 3, "age": 1.5}
     points = tuple((n + 0.25, n) for n in range(68))
-    face = FaceRecord(box=(0.5, 1, 2, 3), landmarks=points, scheme="ibug68", attributes={"blur": 1})
+    face = FaceRecord(
+        box=(0.5, 1, 2, 3), landmarks=points, scheme="ibug68", attributes={"blur": 1, **odd}
+    )
     other = FaceRecord(box=(0, 1, 2, 3), landmarks=((1, 2),), scheme="eye")
     losses = datasets.write([ImageRecord(name="a.jpg", faces=(face, other))], f"ibug300w:{file}")
     assert losses.lost == {
         "coordinate decimals": 1,
         "attributes.blur": 1,
+        "attributes.occluded": 1,
+        "attributes.truncated": 1,
+        "attributes.gender": 1,
         "landmarks of the scheme 'eye'": 1,
     }
 

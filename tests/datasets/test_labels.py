@@ -75,11 +75,16 @@ def test_columns_are_the_attributes_of_all_images(tmp_path: Path) -> None:
     written = [
         ImageRecord(name="a.jpg", attributes={"age": 3.5}, faces=(face,)),
         ImageRecord(name="b.jpg", attributes={"smiles": True, "age": 4}),
-        ImageRecord(name="c.jpg"),
+        ImageRecord(name="c.jpg", attributes={"age": "", "smiles": " no ", "image": 1}),
     ]
     losses = datasets.write(iter(written), f"labels:{file}")
     assert file.read_text() == "Image_Name,age,smiles\na.jpg,3.5,\nb.jpg,4,True\nc.jpg,,\n"
-    assert losses.lost == {"faces": 1}
+    assert losses.lost == {
+        "faces": 1,
+        "image attributes.age": 1,
+        "image attributes.smiles": 1,
+        "image attributes.image": 1,
+    }
     again = list(datasets.read(f"labels:{file}"))
     assert [dict(record.attributes) for record in again] == [
         {"age": 3.5},

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from facekit import datasets
 from facekit.datasets import wider_face
 from facekit.datasets.formats import reduced
-from facekit.datasets.records import FaceRecord, ImageRecord, repairs_of
+from facekit.datasets.records import FaceRecord, ImageRecord, Value, repairs_of
 from facekit.errors import DatasetError, OutputError
 
 FACE = "449 330 122 149 0 0 0 0 0 0"
@@ -204,9 +204,11 @@ def test_the_published_text_comes_back(data_root: Path, file: Path) -> None:
 
 
 def test_what_the_text_cannot_hold_is_reported(file: Path) -> None:
-    face = FaceRecord(box=(0.4, 1, 2, 3), label="cat", attributes={"age": 3}, ignore=True)
+    attributes: dict[str, Value] = {"age": 3, "pose": "Left", "blur": 7, "expression": True}
+    face = FaceRecord(box=(0.4, 1, 2, 3), label="cat", attributes=attributes, ignore=True)
     losses = datasets.write([ImageRecord(name="a.jpg", faces=(face,))], f"wider_face:{file}")
-    assert losses.lost == {"coordinate decimals": 1, "label": 1, "attributes.age": 1}
+    lost = ("coordinate decimals", "label", "attributes.age", "attributes.pose", "attributes.blur")
+    assert losses.lost == dict.fromkeys(lost, 1)
     (record,) = wider_face.read(file)
     assert record.faces[0].ignore
     assert record.faces[0].attributes["invalid"] == 1
@@ -218,6 +220,9 @@ def test_what_cannot_be_written(file: Path) -> None:
         with pytest.raises(DatasetError, match="a line cannot hold the name"):
             wider_face.write([ImageRecord(name="good.jpg"), ImageRecord(name=name)], file)
     assert file.read_text() == "old"
+    turned = FaceRecord(box=(0, 0, 1, 1), attributes={"pose": "Left"})
+    with pytest.raises(DatasetError, match="pose must be 0 to 1, got 'Left'"):
+        wider_face.write([ImageRecord(name="a.jpg", faces=(turned,))], file)
     with pytest.raises(DatasetError, match="only read"):
         wider_face.write([], file.with_suffix(".mat"))
     with pytest.raises(OutputError, match="does not exist"):

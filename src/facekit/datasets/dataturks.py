@@ -36,6 +36,12 @@ __all__ = ["HOLDS", "Names", "name_of_url", "read", "write"]
 
 Names = Literal["url", "number"]
 
+
+def _accepts(name: str, value: Value) -> bool:
+    """Tell whether an attribute can have a value."""
+    return isinstance(value, str) and ("://" in value if name == "url" else bool(value))
+
+
 HOLDS: Final = Holds(
     fields=frozenset({"label", "size"}),
     face_attributes=frozenset({"notes"}),
@@ -43,6 +49,7 @@ HOLDS: Final = Holds(
     decimals=DECIMALS,
     sized=True,
     inside=True,
+    accepts=_accepts,
 )
 
 _LONGEST_LINE: Final = 1 << 26

@@ -16,7 +16,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, Literal, cast
@@ -114,6 +114,7 @@ class Holds:
             record says nothing of them.
         ignore_attribute: The attribute that is 1 where ``ignore`` is true, by its name, or ``""``.
         faces: Whether faces are held at all, not only what is true of the image.
+        accepts: Whether an attribute that is held, by its name, can have a value.
     """
 
     fields: frozenset[str] = frozenset()
@@ -129,6 +130,7 @@ class Holds:
     face_defaults: Mapping[str, Value] = dataclasses.field(default_factory=lambda: EMPTY)
     ignore_attribute: str = ""
     faces: bool = True
+    accepts: Callable[[str, Value], bool] = lambda _name, _value: True
 
 
 @dataclasses.dataclass
@@ -291,7 +293,7 @@ def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None)
         if getattr(record, name) is not None and name not in holds.fields:
             changes[name] = None
             counter[name] += name == "data"
-    changes["attributes"] = _kept(record.attributes, holds.image_attributes, counter, "image ")
+    changes["attributes"] = _kept(record.attributes, holds, counter, "image ")
     faces = record.faces
     if holds.inside and record.size is not None:
         cut = (_inside(face, record.size, counter) for face in faces)
@@ -331,7 +333,7 @@ def _reduced_face(face: FaceRecord, holds: Holds, lost: Counter[str]) -> FaceRec
     if holds.schemes is not None and face.landmarks and face.scheme not in holds.schemes:
         changes.update(landmarks=None, scheme="", visibility=None)
         lost[f"landmarks of the scheme {face.scheme!r}"] += 1
-    changes["attributes"] = _kept(face.attributes, holds.face_attributes, lost, "")
+    changes["attributes"] = _kept(face.attributes, holds, lost, "")
     if holds.face_defaults:
         changes["attributes"] = {**holds.face_defaults, **changes["attributes"]}
     exact = dataclasses.replace(face, **changes)
@@ -377,15 +379,16 @@ def _only_points(record: ImageRecord, lost: Counter[str]) -> ImageRecord:
 
 
 def _kept(
-    attributes: Any,  # noqa: ANN401 - a mapping of plain values
-    names: frozenset[str] | None,
-    lost: Counter[str],
-    prefix: str,
-) -> Any:  # noqa: ANN401
-    """Return the attributes that a format has a place for."""
-    if names is None or not attributes:
-        return attributes
+    attributes: Mapping[str, Value], holds: Holds, lost: Counter[str], prefix: str
+) -> Mapping[str, Value]:
+    """Return the attributes of a face, or of an image, that a format has a place for."""
+    names = holds.image_attributes if prefix else holds.face_attributes
+    kept = {
+        name: value
+        for name, value in attributes.items()
+        if (names is None or name in names) and holds.accepts(name, value)
+    }
     for name in attributes:
-        if name not in names:
+        if name not in kept:
             lost[f"{prefix}attributes.{name}"] += 1
-    return {name: value for name, value in attributes.items() if name in names} or EMPTY
+    return kept or EMPTY

@@ -37,6 +37,7 @@ from facekit.datasets.records import (
     Point,
     Provenance,
     Repair,
+    Value,
     safe_name,
 )
 from facekit.datasets.xml_events import End, Start, events
@@ -58,11 +59,23 @@ ATTRIBUTES: Final[Mapping[str, Callable[[str], str | int | float]]] = {
 }
 """dlib's optional attributes of a box."""
 
+
+def _accepts(name: str, value: Value) -> bool:
+    """Tell whether an attribute can have a value."""
+    kind = ATTRIBUTES.get(name)
+    if kind is str:
+        return isinstance(value, str) and not _UNWRITABLE.search(value)
+    if isinstance(value, str):
+        return False
+    return isinstance(value, int) or (kind is float and math.isfinite(value))
+
+
 HOLDS: Final = Holds(
     fields=frozenset({"label", "landmarks", "scheme", "ignore", "size"}),
     face_attributes=frozenset(ATTRIBUTES),
     decimals=0,
     schemes=frozenset({SCHEME}),
+    accepts=_accepts,
 )
 
 _FARTHEST: Final = 1e9

@@ -33,9 +33,22 @@ __all__ = ["HOLDS", "NAME", "read", "write"]
 NAME: Final = "Image_Name"
 """The column of the image's name, as it is written."""
 
-HOLDS: Final = Holds(image_attributes=None, faces=False)
-
 _NAMES: Final = (NAME, "file_name", "filename", "image")
+
+
+def _accepts(name: str, value: Value) -> bool:
+    """Tell whether a column can have a name and a cell a value."""
+    named = name.lower() not in {one.lower() for one in _NAMES}
+    return named and _is_cell(name) and _is_cell(str(value))
+
+
+def _is_cell(text: str) -> bool:
+    """Tell whether text is read back as it is written."""
+    return text == text.strip() and text != "" and "\0" not in text
+
+
+HOLDS: Final = Holds(image_attributes=None, faces=False, accepts=_accepts)
+
 _SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _INTEGER: Final = re.compile(r"0|-?[1-9]\d{0,17}")
 
@@ -151,7 +164,7 @@ def _spooled(
         for name, value in record.attributes.items():
             if name.lower() in {one.lower() for one in _NAMES}:
                 raise DatasetError(path, None, f"{record.name}: an attribute is named {name!r}")
-            for text in (name, value):
+            for text in (name, str(value)):
                 _check_cell(text, record, path)
             columns[name] = None
         _check_cell(record.name, record, path)
@@ -160,8 +173,7 @@ def _spooled(
     return list(columns)
 
 
-def _check_cell(value: object, record: ImageRecord, path: str | os.PathLike[str]) -> None:
+def _check_cell(text: str, record: ImageRecord, path: str | os.PathLike[str]) -> None:
     """Refuse text that would not be read back."""
-    text = str(value)
-    if text != text.strip() or not text or "\0" in text:
+    if not _is_cell(text):
         raise DatasetError(path, None, f"{record.name}: a cell cannot hold {text!r}")

@@ -30,6 +30,7 @@ from facekit.datasets.records import (
     ImageRecord,
     Provenance,
     Repair,
+    Value,
     safe_name,
 )
 from facekit.errors import DatasetError
@@ -45,12 +46,19 @@ LARGEST: Final = {"blur": 2, "occlusion": 2}
 _COLUMNS: Final = 4 + len(ATTRIBUTES)
 _MAX_DIGITS: Final = 6
 
+
+def _accepts(name: str, value: Value) -> bool:
+    """Tell whether a column can have a value."""
+    return value in range(LARGEST.get(name, 1) + 1)
+
+
 HOLDS: Final = Holds(
     fields=frozenset({"ignore"}),
     face_attributes=frozenset(ATTRIBUTES),
     decimals=0,
     face_defaults=MappingProxyType(dict.fromkeys(ATTRIBUTES, 0)),
     ignore_attribute="invalid",
+    accepts=_accepts,
 )
 
 _SPLITS: Final = ("train", "val")
@@ -208,7 +216,8 @@ def write(records: Iterable[ImageRecord], path: str | os.PathLike[str]) -> None:
 
     Raises:
         OutputError: If the file cannot be written.
-        DatasetError: If the file is a ``.mat``, which is only read.
+        DatasetError: If the file is a ``.mat``, which is only read, or a name or attribute
+            cannot be written.
     """
     if Path(path).suffix.lower() == ".mat":
         raise DatasetError(path, None, ".mat is only read; write the text, with the suffix .txt")
@@ -216,15 +225,20 @@ def write(records: Iterable[ImageRecord], path: str | os.PathLike[str]) -> None:
         for record in records:
             if record.name.split("\n") != [record.name.strip()]:
                 raise DatasetError(path, None, f"a line cannot hold the name {record.name!r}")
-            rows = [_row(face) for face in record.faces] or [" ".join("0" * _COLUMNS)]
+            rows = [_row(face, path) for face in record.faces] or [" ".join("0" * _COLUMNS)]
             file.write("\n".join([record.name, str(len(record.faces)), *rows, ""]))
 
 
-def _row(face: FaceRecord) -> str:
+def _row(face: FaceRecord, path: str | os.PathLike[str]) -> str:
     """Return a face's line."""
     x1, y1, x2, y2 = (round(value) for value in face.box)
     attributes = face.attributes or EMPTY
-    flags = [int(attributes.get(name, 0)) for name in ATTRIBUTES]
+    values = {name: attributes.get(name, 0) for name in ATTRIBUTES}
+    for name, value in values.items():
+        if not _accepts(name, value):
+            reason = f"{name} must be 0 to {LARGEST.get(name, 1)}, got {value!r}"
+            raise DatasetError(path, None, reason)
+    flags = list(map(int, values.values()))
     # A box without area is ignored by every reader as it is.
     if face.ignore and x2 > x1 and y2 > y1:
         flags[ATTRIBUTES.index("invalid")] = 1
