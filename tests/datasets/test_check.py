@@ -16,7 +16,7 @@ from facekit.datasets.check_faces import duplicates
 from facekit.datasets.findings import CODES, Severity
 from facekit.datasets.formats import formats
 from facekit.datasets.records import FaceRecord, ImageRecord, Provenance, Repair
-from facekit.errors import UnknownNameError
+from facekit.errors import DatasetError, UnknownNameError
 
 SIZE = (100, 200)
 NOSE = tuple((20.0 + n / 10, 20.0) for n in range(68))
@@ -219,6 +219,8 @@ def test_a_malformed_line_is_a_finding(tmp_path: Path) -> None:
     ]
     with pytest.raises(UnknownNameError):
         list(check("wider:x"))
+    with pytest.raises(DatasetError, match="no such file"):
+        list(check(f"wider_face:{tmp_path / 'gone.txt'}"))
 
 
 def test_the_documents_list_every_finding_and_every_format() -> None:

@@ -52,13 +52,18 @@ def check(
 
     Raises:
         UnknownNameError: If nobody registered the format.
+        DatasetError: If there is no such dataset.
     """
     records = read(source) if isinstance(source, str) else source
     checker = _Checker(look_at_images=look_at_images, contents=contents, tiny=tiny, faces=faces)
+    begun = False
     try:
         for record in records:
+            begun = True
             yield from checker.record(record)
     except DatasetError as error:
+        if not begun and error.line is None:
+            raise
         where = Provenance(error.file, error.line)
         yield Finding("malformed", Severity.ERROR, where, error.reason)
     yield from checker.whole()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from facekit.datasets.formats import parse, read
 from facekit.datasets.records import ImageRecord
 from facekit.errors import ConfigError
 
 __all__ = ["Source", "reader", "spared"]
+
+_SHARD: Final = re.compile(r"-\d{5}-of-\d{5}$")
 
 Source = str | Callable[[], Iterable[ImageRecord]]
 """``FORMAT:PATH``, or a function that starts to read the records again."""
@@ -53,6 +57,8 @@ def spared(records: Iterable[ImageRecord], *specs: str) -> Iterator[ImageRecord]
 
 def _check(file: Path, targets: set[Path]) -> None:
     """Refuse targets that are, or hold, a file."""
-    for target in targets.intersection([file, *file.parents]):
+    # A set of shards is named without their numbers.
+    whole = file.with_name(_SHARD.sub("", file.name) or file.name)
+    for target in targets.intersection([file, whole, *file.parents]):
         # No OSError: writers would take it for the disk's.
         raise ConfigError(f"{target}: would overwrite what is read, {file}; name another place")
