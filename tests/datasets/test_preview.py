@@ -79,6 +79,18 @@ def test_labels_have_colours_and_landmarks_dots(root: Path) -> None:
     assert counts[0] != counts[1]
 
 
+def test_a_label_has_one_colour_on_the_whole_sheet(root: Path) -> None:
+    green = (0, 158, 115)
+    hat, mask = (FaceRecord(box=(20, 20, 90, 90), label=label) for label in ("hat", "mask"))
+    sheet = preview([record("0.png", root, hat), record("1.png", root, mask)], columns=2)
+    assert near(sheet.picture, ORANGE)[:, :320].any()
+    assert not near(sheet.picture, ORANGE)[:, 320:].any()
+    assert near(sheet.picture, green)[:, 320:].any()
+    assert near(
+        draw_record(record("1.png", root, mask), 400, ["hat", "cap"]), (204, 121, 167)
+    ).any()
+
+
 def test_boxes_that_are_no_boxes_do_no_harm(root: Path) -> None:
     wild = [
         FaceRecord(box=(float("nan"), 0, 1, 1)),

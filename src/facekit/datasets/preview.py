@@ -84,9 +84,11 @@ def preview(
     for record in records:
         sample.put(record)
     tiles, captions, failed, names = [], [], [], []
-    for record in sample.chosen():
+    chosen = sample.chosen()
+    labels = _labels(chosen)
+    for record in chosen:
         try:
-            tiles.append(draw_record(record, _DETAIL * cell))
+            tiles.append(draw_record(record, _DETAIL * cell, labels))
             captions.append(f"{_faces(record)}: {PurePosixPath(record.name).name}")
             names.append(record.name)
         except ImageError as error:
@@ -133,12 +135,19 @@ class _Sample:
         return sorted((record for _, _, record in self._heap), key=lambda record: record.name)
 
 
-def draw_record(record: ImageRecord, side: int) -> RgbImage:
+def _labels(records: Iterable[ImageRecord]) -> list[str]:
+    """Return every label but ``"face"``, sorted."""
+    return sorted({face.label for record in records for face in record.faces} - {FACE})
+
+
+def draw_record(record: ImageRecord, side: int, labels: Sequence[str] | None = None) -> RgbImage:
     """Draw an image's annotations on it, scaled to a longest side.
 
     Args:
         record: A record whose image is at hand.
         side: The longest side of the result, pixels.
+        labels: The labels beside ``"face"``, in the order of their colours; by default the
+            record's own.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB. Ignored faces are grey and dashed; colours tell labels apart.
@@ -151,10 +160,10 @@ def draw_record(record: ImageRecord, side: int) -> RgbImage:
     shape = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     canvas = np.asarray(cv2.resize(photo, shape, interpolation=way), dtype=np.uint8)
-    labels = sorted({face.label for face in record.faces} - {FACE})
+    names = [FACE, *(_labels([record]) if labels is None else labels)]
     # Small faces last, so that they are on top.
     for face in sorted(record.faces, key=lambda face: (not face.ignore, -_extent(face))):
-        number = labels.index(face.label) + 1 if face.label != FACE else 0
+        number = names.index(face.label) if face.label in names else len(names)
         _draw_face(canvas, face, scale, PALETTE[number % len(PALETTE)])
     return canvas
 

@@ -102,7 +102,7 @@ def group_key(by: str) -> Callable[[ImageRecord], str]:
     return key
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class _Group:
     """One group: how many images, and the sum of the logarithms of its faces' heights."""
 
