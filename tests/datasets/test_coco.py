@@ -159,6 +159,20 @@ def test_a_number_that_json_cannot_hold(file: Path) -> None:
         coco.write([], file / "none" / "x.json")
 
 
+@pytest.mark.parametrize("name", ["coco", "detectron2", "mmdet"])
+def test_an_attribute_that_json_cannot_hold_is_counted(name: str, file: Path) -> None:
+    face = FaceRecord(box=(0, 0, 4, 4), attributes={"age": float("nan"), "blur": 1})
+    losses = datasets.write([record(face)], f"{name}:{file}")
+    assert losses.lost == {"attributes.age": 1}
+    assert next(datasets.read(f"{name}:{file}")).faces[0].attributes == {"blur": 1}
+
+
+def test_text_that_is_no_unicode(file: Path) -> None:
+    with pytest.raises(DatasetError, match=r"text that is not Unicode: .*\\ud800"):
+        datasets.write([record(name="\ud800.jpg")], f"wider_face:{file}")
+    assert not file.exists()
+
+
 def test_a_killed_writer_leaves_the_old_file(file: Path) -> None:
     file.write_text("old")
     program = (

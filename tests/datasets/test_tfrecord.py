@@ -114,6 +114,13 @@ def test_an_image_with_an_orientation_is_written_upright(
     assert next(tfrecord.read(file)).data == same
 
 
+def test_values_that_have_no_place_are_counted(file: Path) -> None:
+    face = FaceRecord(box=(0, 0, 5, 5), attributes={"truncated": 2, "view": 5, "blur": 1})
+    losses = datasets.write([RECORDS[1].replace(faces=(face,))], f"tfrecord:{file}")
+    assert losses.lost == {f"attributes.{name}": 1 for name in ("truncated", "view", "blur")}
+    assert next(tfrecord.read(file)).faces[0].attributes == PLAIN
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [

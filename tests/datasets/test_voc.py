@@ -83,6 +83,15 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
         mmdet_voc.write([record(), record(name="b/1.jpg")], tmp_path)
 
 
+def test_values_that_voc_has_no_words_for_are_counted(tmp_path: Path) -> None:
+    strange: dict[str, Value] = {"truncated": 2, "occluded": "yes", "view": "\x07"}
+    losses = datasets.write(
+        [record(FaceRecord(box=(0, 0, 9, 9), attributes=strange))], f"voc:{tmp_path}"
+    )
+    assert losses.lost == {f"attributes.{name}": 1 for name in strange}
+    assert next(voc.read(tmp_path)).faces[0].attributes == PLAIN
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [

@@ -14,6 +14,7 @@ not read.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from array import array
@@ -49,6 +50,7 @@ HOLDS: Final = Holds(
     image_attributes=None,
     decimals=DECIMALS,
     sized=True,
+    accepts=lambda _name, value: not isinstance(value, float) or math.isfinite(value),
 )
 
 

@@ -13,6 +13,7 @@ Writing takes constant memory; reading keeps the file's text in memory.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ HOLDS: Final = Holds(
     image_attributes=None,
     decimals=6,
     sized=True,
+    accepts=lambda _name, value: not isinstance(value, float) or math.isfinite(value),
 )
 
 

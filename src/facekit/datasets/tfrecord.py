@@ -49,6 +49,7 @@ HOLDS: Final = Holds(
     sized=True,
     inside=True,
     face_defaults=DEFAULTS,
+    accepts=lambda name, value: value in {0, 1} if name == "truncated" else isinstance(value, str),
 )
 
 _KINDS: Final = {b"\xff\xd8": "jpeg", b"\x89P": "png", b"GI": "gif", b"BM": "bmp"}

@@ -25,7 +25,14 @@ from facekit.datasets.files import open_text
 from facekit.datasets.folders import made
 from facekit.datasets.formats import Holds
 from facekit.datasets.records import ImageRecord, safe_name
-from facekit.datasets.voc_xml import DEFAULTS, FLAGS, Style, annotation, read_annotation
+from facekit.datasets.voc_xml import (
+    DEFAULTS,
+    FLAGS,
+    Style,
+    accepts,
+    annotation,
+    read_annotation,
+)
 from facekit.errors import DatasetError
 
 __all__ = ["HOLDS", "listed", "read", "write", "write_files"]
@@ -36,6 +43,7 @@ HOLDS: Final = Holds(
     decimals=0,
     sized=True,
     face_defaults=DEFAULTS,
+    accepts=accepts,
 )
 
 _STYLE: Final = Style()

@@ -16,7 +16,7 @@ from facekit.datasets.values import checked_box, checked_size, empty_box
 from facekit.datasets.xml_events import Start, events
 from facekit.errors import DatasetError
 
-__all__ = ["DEFAULTS", "FLAGS", "Style", "annotation", "read_annotation"]
+__all__ = ["DEFAULTS", "FLAGS", "Style", "accepts", "annotation", "read_annotation"]
 
 FLAGS: Final = ("truncated", "occluded")
 DEFAULTS: Final[Mapping[str, Value]] = MappingProxyType({"truncated": 0, "view": "Unspecified"})
@@ -33,6 +33,13 @@ _READ: Final = frozenset(
     | set(FLAGS)
     | {f"bndbox/{corner}" for corner in _CORNERS}
 )
+
+
+def accepts(name: str, value: Value) -> bool:
+    """Tell whether an object can have an attribute of a value: flags of 0 or 1, a view in words."""
+    if name in FLAGS:
+        return value in {0, 1}
+    return isinstance(value, str) and bool(value) and _is_printable(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,6 +247,11 @@ def _object(face: FaceRecord, record: ImageRecord, target: object, style: Style)
 
 def _printable(text: str, target: object) -> str:
     """Check that XML can hold a text, and return it escaped."""
-    if _UNWRITABLE.search(text) or text != text.strip():
+    if not _is_printable(text):
         raise DatasetError(target, None, f"XML cannot hold the characters or spaces of {text!r}")
     return escape(text)
+
+
+def _is_printable(text: str) -> bool:
+    """Tell whether XML can hold a text, and gives it back as it is."""
+    return not _UNWRITABLE.search(text) and text == text.strip()
