@@ -18,7 +18,16 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
-nox.options.sessions = ["lint", "types", "tests", "haar", "supervision", "docs", "package"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "tests",
+    "haar",
+    "supervision",
+    "datasets",
+    "docs",
+    "package",
+]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 OLDEST = PYTHONS[0]
@@ -97,6 +106,14 @@ def coverage(session: nox.Session) -> None:
         needing_torch = "*/engines/torch.py,*/export/onnx.py,*/summary/torch.py"
         options.append(f"--omit=*/networks/*,*/engines/openvino.py,{needing_torch}")
     session.run("coverage", "report", *options)
+
+
+@nox.session(python=OLDEST)
+def datasets(session: nox.Session) -> None:
+    """Dataset formats, with what judges them: scipy, TFRecord's checksums, pycocotools."""
+    session.install("pycocotools>=2.0.8")
+    _install(session, "eval", "tfrecord")
+    _pytest(session, require="scipy,google_crc32c,pycocotools")
 
 
 @nox.session(python=OLDEST)
