@@ -81,6 +81,24 @@ def check(
     raise typer.Exit(run.show(findings, json=json, limit=None if all_ else run.SHOWN))
 
 
+@app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="wider_face|ibug300w", help="The set.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where its folders go.")],
+    *,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Say that you accept the licence shown.")
+    ] = False,
+) -> None:
+    """Fetch a set that has a public address, once its licence is accepted.
+
+    A download that was cut off goes on, and what is there is not fetched again.
+    """
+    from facekit.cli import dataset_fetch  # noqa: PLC0415 - rich
+
+    dataset_fetch.run(name, folder, accepted=accept_licence)
+
+
 @app.command("images")
 def images_(
     source: _Source,

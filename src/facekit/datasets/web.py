@@ -14,11 +14,11 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-__all__ = ["Answer", "Limits", "WebError", "fetch"]
+__all__ = ["Alarm", "Answer", "Limits", "WebError", "asked", "fetch", "next_url", "refused"]
 
 _CHUNK: Final = 1 << 16
 _OK: Final = 200
@@ -113,54 +113,86 @@ def fetch(url: str, limits: Limits, stop: threading.Event | None = None) -> Answ
 
 def _fetch_once(url: str, limits: Limits) -> tuple[bytes, str]:
     """Make one request, following redirects."""
-    with _Alarm(limits.deadline) as alarm:
+    with Alarm(limits.deadline) as alarm:
         for _ in range(limits.redirects + 1):
-            with _asked(url, limits, alarm) as response:
-                if response.status not in _MOVED:
+            with asked(url, limits, alarm) as response:
+                moved = next_url(url, response)
+                if moved is None:
                     return _body(response, limits, alarm), _kind(response)
-                url = _next(url, response)
+                url = moved
     raise WebError(f"more than {limits.redirects} redirects")
 
 
-class _Alarm:
+class Alarm:
     """Cuts the connection off when the time is up, wherever the server dawdles."""
 
     def __init__(self, seconds: float) -> None:
-        self.rang = False
+        """Set the time.
+
+        Args:
+            seconds: How long after entering it rings.
+        """
+        self._rang = False
         self._seconds = seconds
         self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._ring)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
+        """Start."""
         self._timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop, and wait until it has."""
         self._timer.cancel()
         self._timer.join()
 
     def watch(self, connected: socket.socket) -> None:
+        """Take the connection that is to be cut off.
+
+        Raises:
+            WebError: If the time is up already.
+        """
         self._socket = connected
         self.check()
 
     def forget(self) -> None:
+        """Let go of the connection."""
         self._socket = None
 
     def check(self) -> None:
-        if self.rang:
+        """Raise if the time is up.
+
+        Raises:
+            WebError: If it is.
+        """
+        if self._rang:
             raise WebError(f"took longer than {self._seconds:g} s", passing=True)
 
     def _ring(self) -> None:
-        self.rang = True
-        if self._socket is not None:
+        self._rang = True
+        connected = self._socket
+        if connected is not None:
             with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                connected.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
-def _asked(url: str, limits: Limits, alarm: _Alarm) -> Iterator[http.client.HTTPResponse]:
-    """Send a request; give the response while the connection stands."""
+def asked(
+    url: str, limits: Limits, alarm: Alarm, headers: Mapping[str, str] | None = None
+) -> Iterator[http.client.HTTPResponse]:
+    """Send one request; give the response while the connection stands.
+
+    Args:
+        url: ``http`` or ``https``.
+        limits: How far to go.
+        alarm: Cuts the connection off.
+        headers: More than the usual ones.
+
+    Raises:
+        WebError: If the host may not be asked, cannot be reached or breaks off.
+    """
     parts, host, port = _checked(url)
     try:
         with contextlib.ExitStack() as stack:
@@ -178,8 +210,8 @@ def _asked(url: str, limits: Limits, alarm: _Alarm) -> Iterator[http.client.HTTP
             connection = _CLASSES[parts.scheme](host, port, timeout=limits.timeout)
             connection.sock = connected
             stack.callback(connection.close)
-            headers = {"User-Agent": _AGENT, "Accept": "image/*, */*;q=0.1"}
-            connection.request("GET", _target(parts), headers=headers)
+            usual = {"User-Agent": _AGENT, "Accept": "image/*, */*;q=0.1"}
+            connection.request("GET", _target(parts), headers=usual | dict(headers or {}))
             yield stack.enter_context(connection.getresponse())
     except (OSError, http.client.HTTPException) as error:
         alarm.check()
@@ -267,8 +299,14 @@ def _is_public(text: str) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def _next(url: str, response: http.client.HTTPResponse) -> str:
-    """Return where a redirect leads."""
+def next_url(url: str, response: http.client.HTTPResponse) -> str | None:
+    """Return where a redirect leads; ``None`` where the response is none.
+
+    Raises:
+        WebError: If it leads nowhere.
+    """
+    if response.status not in _MOVED:
+        return None
     place = response.getheader("Location")
     if not place:
         raise WebError(f"HTTP {response.status} without a Location")
@@ -278,16 +316,21 @@ def _next(url: str, response: http.client.HTTPResponse) -> str:
         raise WebError(f"redirected to what is no URL: {error}") from error
 
 
+def refused(response: http.client.HTTPResponse) -> WebError:
+    """Return the error of a status that brings no file."""
+    passing = response.status in _TRANSIENT
+    return WebError(f"HTTP {response.status} {response.reason}".rstrip(), passing=passing)
+
+
 def _kind(response: http.client.HTTPResponse) -> str:
     """Return the media type that the server names."""
     return (response.getheader("Content-Type") or "").partition(";")[0].strip()
 
 
-def _body(response: http.client.HTTPResponse, limits: Limits, alarm: _Alarm) -> bytes:
+def _body(response: http.client.HTTPResponse, limits: Limits, alarm: Alarm) -> bytes:
     """Read the file, and make sure that it is whole and not too large."""
     if response.status != _OK:
-        passing = response.status in _TRANSIENT
-        raise WebError(f"HTTP {response.status} {response.reason}".rstrip(), passing=passing)
+        raise refused(response)
     expected = response.length
     if (expected or 0) > limits.max_bytes:
         raise WebError(f"{expected} bytes are over the limit of {limits.max_bytes}")
