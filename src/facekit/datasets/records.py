@@ -10,8 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from facekit.errors import DatasetError
 
@@ -38,11 +37,39 @@ Value = str | int | float | bool
 FACE = "face"
 _LONGEST_PART = 255
 _LONGEST_NAME = 1000
-EMPTY: Mapping[str, Value] = MappingProxyType({})
+
+
+class _Empty(Mapping[str, Value]):
+    """No attributes: one read-only object for a million records, which also pickles."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getitem__(self, key: str) -> Value:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and not other
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "EMPTY"
+
+
+EMPTY: Final[Mapping[str, Value]] = _Empty()
+"""The attributes of a record that has none."""
 
 
 def _empty() -> Mapping[str, Value]:
-    """Return the one read-only empty mapping, for dataclass defaults."""
+    """Return :data:`EMPTY`, for dataclass defaults."""
     return EMPTY
 
 

@@ -14,6 +14,7 @@ here are those of the readme that comes with the annotations.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,7 +26,6 @@ from facekit.datasets.files import open_text
 from facekit.datasets.formats import Holds
 from facekit.datasets.records import (
     EMPTY,
-    Box,
     FaceRecord,
     ImageRecord,
     Provenance,
@@ -45,6 +45,7 @@ LARGEST: Final = {"blur": 2, "occlusion": 2}
 
 _COLUMNS: Final = 4 + len(ATTRIBUTES)
 _MAX_DIGITS: Final = 6
+_MOST_FLAGS: Final = 1000
 
 
 def _accepts(name: str, value: Value) -> bool:
@@ -135,6 +136,7 @@ class _Blocks:
         self._name = str(path)
         self._lines = iter(file)
         self._number = 0
+        self._known: dict[str, dict[str, int]] = {}
 
     def _next(self, what: str) -> str:
         line = next(self._lines, None)
@@ -169,12 +171,15 @@ class _Blocks:
             return (), self._skip_zeros()
         faces = []
         repairs: list[Repair] = []
-        for _ in range(count):
-            line = self._next("a face")
+        for line in itertools.islice(self._lines, count):
+            self._number += 1
             face = self._face(line)
             faces.append(face)
-            if face.width <= 0 or face.height <= 0:
-                repairs.append(self._repair("empty-box", f"{line!r} has no area; kept as ignored"))
+            if face.ignore and (face.width <= 0 or face.height <= 0):
+                message = f"{line.strip()!r} has no area; kept as ignored"
+                repairs.append(self._repair("empty-box", message))
+        if len(faces) < count:
+            self._next("a face")  # says that there is none
         return tuple(faces), tuple(repairs)
 
     def _skip_zeros(self) -> tuple[Repair, ...]:
@@ -188,22 +193,43 @@ class _Blocks:
         return Repair(code, Provenance(self._name, self._number), message)
 
     def _face(self, line: str) -> FaceRecord:
-        words = line.split()
         try:
-            x, y, width, height = map(float, words[:4])
-            values = dict(zip(ATTRIBUTES, map(int, words[4:]), strict=True))
+            left, top, wide, high, flags = line.split(None, 4)
+            x, y, width, height = float(left), float(top), float(wide), float(high)
         except ValueError:
-            reason = f"expected {_COLUMNS} numbers, got {line!r}"
-            raise DatasetError(self._name, self._number, reason) from None
-        box: Box = (x, y, x + width, y + height)
-        if not -1e9 < min(box) <= max(box) < 1e9:  # noqa: PLR2004 - also refuses NaN
-            raise DatasetError(self._name, self._number, f"not a box: {line!r}")
+            raise self._not_numbers(line) from None
+        x2, y2 = x + width, y + height
+        # One comparison each, which also refuses NaN: this line runs for every face.
+        if not (-1e9 < x < 1e9 and -1e9 < y < 1e9 and -1e9 < x2 < 1e9 and -1e9 < y2 < 1e9):  # noqa: PLR2004
+            raise self._error(f"not a box: {line.strip()!r}")
+        # Few different rows of flags occur; each is checked once.
+        values = self._known.get(flags)
+        if values is None:
+            values = self._flags(flags, line)
+            if len(self._known) < _MOST_FLAGS:
+                self._known[flags] = values
+        return FaceRecord(
+            box=(x, y, x2, y2),
+            attributes=values.copy(),
+            ignore=values["invalid"] == 1 or width <= 0 or height <= 0,
+            line=self._number,
+        )
+
+    def _flags(self, text: str, line: str) -> dict[str, int]:
+        try:
+            values = dict(zip(ATTRIBUTES, map(int, text.split()), strict=True))
+        except ValueError:
+            raise self._not_numbers(line) from None
         for name, value in values.items():
             if not 0 <= value <= LARGEST.get(name, 1):
-                reason = f"{name} must be 0 to {LARGEST.get(name, 1)}, got {value}"
-                raise DatasetError(self._name, self._number, reason)
-        ignore = values["invalid"] == 1 or width <= 0 or height <= 0
-        return FaceRecord(box=box, attributes=values, ignore=ignore, line=self._number)
+                raise self._error(f"{name} must be 0 to {LARGEST.get(name, 1)}, got {value}")
+        return values
+
+    def _not_numbers(self, line: str) -> DatasetError:
+        return self._error(f"expected {_COLUMNS} numbers, got {line.strip()!r}")
+
+    def _error(self, reason: str) -> DatasetError:
+        return DatasetError(self._name, self._number, reason)
 
 
 def write(records: Iterable[ImageRecord], path: str | os.PathLike[str]) -> None:
