@@ -230,6 +230,14 @@ def test_foreign_files_in_any_order(file: Path) -> None:
     assert nine.faces[0].ignore
 
 
+def test_the_scheme_is_known_by_the_names_of_its_points(file: Path) -> None:
+    coco.write([RICH], file)
+    text = json.loads(file.read_text())
+    del text["categories"][0]["scheme"]
+    file.write_text(json.dumps(text))
+    assert list(coco.read(file)) == [RICH]
+
+
 def lines(
     annotation: str = '"bbox": [1, 2, 3, 4]', image: str = '"width": 9, "height": 9', **more: str
 ) -> str:
@@ -262,6 +270,7 @@ MALFORMED: dict[str, tuple[str, int | None, str]] = {
     "a key without a value": ('{"images"}', 1, "expected :"),
     "deep": ("[" + "[" * 200_000, 1, "not JSON"),
     "a huge number": (lines('"bbox": [1, 2, 3, ' + "9" * 5000 + "]"), 4, "not JSON"),
+    "an empty object": ("{}", None, "there is no list 'images'"),
     "a list": ("[]", None, "there is no list 'images'"),
     "another object": ('{"a": 1}', None, "there is no list 'images'"),
     "no annotations": ('{"images": [], "categories": []}', None, "no list 'annotations'"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -13,13 +12,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from facekit import datasets, images
 from facekit.datasets import tf_example, tfrecord
-from facekit.datasets.label_map import read_label_map, text_of
+from facekit.datasets.label_map import read_label_map
 from facekit.datasets.records import FaceRecord, ImageRecord
 from facekit.errors import ConfigError, DatasetError, OutputError
 
@@ -257,63 +254,6 @@ def test_malformed(name: str, file: Path) -> None:
         list(tfrecord.read(file))
     assert caught.value.file == str(file)
     assert reason in caught.value.reason
-
-
-@given(st.binary(max_size=60))
-def test_no_bytes_crash_the_decoder(data: bytes) -> None:
-    with contextlib.suppress(ValueError):
-        tf_example.decode(data)
-
-
-@given(
-    st.lists(st.integers(-(2**63), 2**63 - 1)),
-    st.lists(st.floats(width=32, allow_nan=False)),
-    st.lists(st.binary()),
-)
-def test_examples_come_back(whole: list[int], real: list[float], raw: list[bytes]) -> None:
-    features = {"é": ints(whole), "b": floats(real), "": texts(raw)}
-    assert tf_example.decode(tf_example.encode(features)) == {"é": whole, "b": real, "": raw}
-
-
-def test_lists_that_are_not_packed() -> None:
-    # As a writer of protobuf's second version leaves them.
-    loose = tf_example.encode(
-        {"a": b"\x1a\x04\x08\x05\x08\x07", "b": b"\x12\x05\x0d" + b"\0\0\x80?"}
-    )
-    assert tf_example.decode(loose) == {"a": [5, 7], "b": [1.0]}
-
-
-LABEL_MAPS = {
-    "text": ("faces", 1, "got 'faces'"),
-    "no item": ("id: 1", 1, "expected item"),
-    "an item in an item": ("item {\nitem {", 2, "expected item"),
-    "no number": ("item {\nname: 'a'\n}", 3, "an item has an id from 1 and a name"),
-    "no name": ("item { id: 1 }", 1, "an item has an id from 1 and a name"),
-    "from 0": ("item { id: 0 name: 'a' }", 1, "an item has an id from 1"),
-    "a number twice": ("item { id: 1 name: 'a' }\nitem { id: 1 name: 'b' }", 2, "is there twice"),
-    "a name twice": ("item { id: 1 name: 'a' }\nitem { id: 2 name: 'a' }", 2, "is there twice"),
-    "cut off": ("item {\nid: 1", 2, "the file ends inside an item"),
-    "no quotes": ("item { id: 1 name: face }", 1, "expected item"),
-    "open quotes": ("item { id: 1 name: 'face }", 1, "expected item"),
-}
-
-
-@pytest.mark.parametrize("name", LABEL_MAPS)
-def test_malformed_label_maps(name: str, tmp_path: Path) -> None:
-    text, line, reason = LABEL_MAPS[name]
-    file = tmp_path / "label_map.pbtxt"
-    file.write_text(text)
-    with pytest.raises(DatasetError) as caught:
-        read_label_map(file)
-    assert (caught.value.file, caught.value.line) == (str(file), line)
-    assert reason in caught.value.reason
-
-
-@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique=True))
-def test_label_maps_come_back(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
-    file = tmp_path_factory.mktemp("map") / "label_map.pbtxt"
-    file.write_bytes(text_of((name, i) for i, name in enumerate(names, start=1)).encode())
-    assert list(read_label_map(file).values()) == names
 
 
 GOLDEN = Path(__file__).parent / "golden" / "tfrecord.json"

@@ -118,6 +118,8 @@ def test_an_outline_is_a_polygon_and_the_box_around_it(root: Path) -> None:
 def test_a_listed_image_without_a_file_of_labels_has_no_faces(root: Path) -> None:
     yolo.write(RECORDS, root)
     (root / "labels" / "b.txt").unlink()
+    with (root / "train.txt").open("a") as lines:
+        lines.write("\n")
     assert list(yolo.read(root))[2] == RECORDS[2].replace(faces=())
 
 

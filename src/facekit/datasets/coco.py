@@ -139,7 +139,7 @@ class _Reader:
 
     def _record(self, number: int) -> ImageRecord:
         start, line = self._images[number]
-        image, where = self._text.value(start, line), self._text.where(line)
+        image, where = self._text.value(start), self._text.where(line)
         name = image.get("file_name")
         if not isinstance(name, str):
             raise DatasetError(where.file, line, f"file_name must be a name, got {name!r}")
@@ -163,7 +163,7 @@ class _Reader:
         )
 
     def _face(self, start: int, line: int) -> tuple[FaceRecord, tuple[Repair, ...]]:
-        annotation = self._text.value(start, line)
+        annotation = self._text.value(start)
         category = annotation.get("category_id")
         if not isinstance(category, int) or category not in self._categories:
             reason = f"category_id {category!r} is not in 'categories'"

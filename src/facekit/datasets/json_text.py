@@ -81,12 +81,9 @@ class JsonText:
         if self._next():
             raise self._error("expected nothing after the JSON")
 
-    def value(self, start: int, line: int) -> Any:  # noqa: ANN401 - JSON
-        """Return the value that stands at a place, once more."""
-        try:
-            return self._decoder.raw_decode(self._text, start)[0]
-        except (ValueError, RecursionError) as error:
-            raise DatasetError(self.path, line, f"not JSON: {error}") from error
+    def value(self, start: int) -> Any:  # noqa: ANN401 - JSON
+        """Return the value of an element once more, by its place."""
+        return self._decoder.raw_decode(self._text, start)[0]
 
     def where(self, line: int) -> Provenance:
         """Return a place in this file."""
