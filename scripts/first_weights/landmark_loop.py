@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 WING_WIDTH = 10.0
 WING_CURVATURE = 2.0
 
+VIDEO_STRIDE = 3
+"""Every how many video faces one is validated on: frames of one person look alike."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -223,16 +226,28 @@ def validate(
     return " ".join(f"{name}={value:g}" for name, value in row.items())
 
 
-def train(data: Path, runs: Path, recipe: Recipe) -> None:
-    """Train until the time is over; ``runs / "best.pth"`` holds the weights to export."""
+def train(data: Path, runs: Path, recipe: Recipe, start: Path | None = None) -> None:
+    """Train until the time is over; ``runs / "best.pth"`` holds the weights to export.
+
+    Args:
+        data: The data folder.
+        runs: Folder of checkpoints and the log; its last checkpoint is continued from.
+        recipe: How to train.
+        start: Weights of an earlier run to start from, random ones by default.
+    """
     runs.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
         faces = {source: read_faces(data, source) for source in ("ibug", "p1")}
         fit = {name: split_faces(pool, "train") for name, pool in faces.items()}
         held = {name: split_faces(pool, "validation") for name, pool in faces.items()}
+        held["p1"] = held["p1"][::VIDEO_STRIDE]
         counts = {name: (len(fit[name]), len(held[name])) for name in faces}
         progress.console.print(f"faces to train and validate on: {counts}")
         state = new_state(recipe, fit["ibug"] + fit["p1"])
+        if start is not None:
+            weights = torch.load(start, weights_only=True)
+            state.network.load_state_dict(weights)
+            state.average.load_state_dict(weights)
         if (runs / "checkpoint.pth").exists():
             state.load(runs / "checkpoint.pth")
         rng = np.random.default_rng((recipe.seed, state.step))
