@@ -82,10 +82,27 @@ class Detector(Protocol):
 
     Options: ClassVar[type[DetectorOptions]]
     name: ClassVar[str]
-    class_names: tuple[str, ...]
-    evaluation_threshold: float
-    score_threshold: float
-    box_transform: BoxTransform
+
+    # Properties, so that a plain class attribute, an instance attribute and a property all do.
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class of each class id."""
+        ...
+
+    @property
+    def evaluation_threshold(self) -> float:
+        """The score threshold to measure at."""
+        ...
+
+    @property
+    def score_threshold(self) -> float:
+        """The score threshold in force."""
+        ...
+
+    @property
+    def box_transform(self) -> BoxTransform:
+        """From its boxes to the canonical squares that landmarkers crop by."""
+        ...
 
     def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
         """Find the faces of each image.
@@ -116,8 +133,16 @@ class Landmarker(Protocol):
 
     Options: ClassVar[type[Options]]
     name: ClassVar[str]
-    scheme: str
-    point_count: int
+
+    @property
+    def scheme(self) -> str:
+        """The name of the point scheme."""
+        ...
+
+    @property
+    def point_count(self) -> int:
+        """The scheme's number of points."""
+        ...
 
     def locate(
         self, images: Sequence[ImageLike], detections: Sequence[Detections]
@@ -151,7 +176,11 @@ class Classifier(Protocol):
 
     Options: ClassVar[type[Options]]
     name: ClassVar[str]
-    labels: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels' names."""
+        ...
 
     def classify(
         self, images: Sequence[ImageLike], detections: Sequence[Detections]
