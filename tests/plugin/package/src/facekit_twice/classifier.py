@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from facekit import protocols
 from facekit.images import ImageLike, RgbImage, crop, read_all
-from facekit.protocols import Options
 from facekit.types import Classifications, Detections
 
 SIDE = 32
@@ -17,7 +17,7 @@ SIDE = 32
 class Tone:
     """Says how warm and how cool the light on a face is, by its red and blue."""
 
-    class Options(Options):
+    class Options(protocols.Options):
         """No options."""
 
     name: ClassVar[str] = "tone"
