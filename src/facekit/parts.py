@@ -47,8 +47,8 @@ def build(role: Role, given: Any) -> Any:  # noqa: ANN401 - an adapter by role
     if isinstance(given, BackendConfig):
         return registry.create(role, given.backend, given.options)
     protocol = _PROTOCOLS[role]
-    wanted = [*protocol.__annotations__, *vars(protocol)]
-    if lacking := [name for name in wanted if name[0] != "_" and not hasattr(given, name)]:
+    wanted = [name for name in vars(protocol) if not name.startswith("_")]
+    if lacking := [name for name in wanted if not hasattr(given, name)]:
         message = (
             f"{role}: {type(given).__name__} is no name and no {role}: it lacks "
             f"{', '.join(lacking)} (see facekit.protocols.{protocol.__name__})"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -80,10 +80,17 @@ class Detector(Protocol):
         box_transform: From its boxes to the canonical squares that landmarkers crop by.
     """
 
-    Options: ClassVar[type[DetectorOptions]]
-    name: ClassVar[str]
+    # Properties, so that a nested class, a class or instance attribute and a property all do.
+    @property
+    def Options(self) -> type[DetectorOptions]:  # noqa: N802 - it is a class
+        """The options model."""
+        ...
 
-    # Properties, so that a plain class attribute, an instance attribute and a property all do.
+    @property
+    def name(self) -> str:
+        """The registry name."""
+        ...
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The class of each class id."""
@@ -131,8 +138,15 @@ class Landmarker(Protocol):
         point_count: The scheme's number of points.
     """
 
-    Options: ClassVar[type[Options]]
-    name: ClassVar[str]
+    @property
+    def Options(self) -> type[Options]:  # noqa: N802 - it is a class
+        """The options model."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The registry name."""
+        ...
 
     @property
     def scheme(self) -> str:
@@ -174,8 +188,15 @@ class Classifier(Protocol):
         labels: The labels' names.
     """
 
-    Options: ClassVar[type[Options]]
-    name: ClassVar[str]
+    @property
+    def Options(self) -> type[Options]:  # noqa: N802 - it is a class
+        """The options model."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The registry name."""
+        ...
 
     @property
     def labels(self) -> tuple[str, ...]:
