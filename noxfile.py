@@ -34,14 +34,14 @@ def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("tes
     session.install(target, *nox.project.dependency_groups(PROJECT, *groups))
 
 
-def _pytest(session: nox.Session, *, require: str = "") -> None:
-    """Run the tests, leaving this session's coverage for the ``coverage`` session."""
+def _pytest(session: nox.Session, *paths: str, require: str = "") -> None:
+    """Run the tests, all or those of some paths, and keep what they covered for ``coverage``."""
     env = {
         "COVERAGE_FILE": str(ROOT / f".coverage.{session.name}"),
         "FACEKIT_REQUIRE": require,
     }
     measured = ("--cov", "--cov-report=", "--cov-fail-under=0")
-    session.run("pytest", *measured, *session.posargs, env=env)
+    session.run("pytest", *measured, *paths, *session.posargs, env=env)
 
 
 @nox.session(python=PYTHONS)
@@ -79,7 +79,7 @@ def torch(session: nox.Session) -> None:
 def supervision(session: nox.Session) -> None:
     """The conversion to supervision's result type."""
     _install(session, "supervision")
-    _pytest(session, require="supervision")
+    _pytest(session, "tests/test_interop.py", "tests/test_docs.py", require="supervision")
 
 
 @nox.session(python=OLDEST)
