@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     train_parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     train_parser.add_argument("--minutes", type=float, default=Recipe.minutes)
     train_parser.add_argument("--rate", type=float, default=Recipe.learning_rate)
+    train_parser.add_argument("--batch", type=int, default=Recipe.batch_size, help="crops per step")
     train_parser.add_argument("--start", type=Path, help="weights of an earlier run, to train on")
     train_parser.add_argument("--size", type=int, help="train at this input side only, pixels")
     train_parser.set_defaults(command=_train)
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> None:
-    recipe = Recipe(minutes=options.minutes, learning_rate=options.rate)
+    recipe = Recipe(minutes=options.minutes, learning_rate=options.rate, batch_size=options.batch)
     if options.size is not None:
         recipe = replace(recipe, stages=((options.size, 1.0),))
     train(Path(options.data), options.run, recipe, options.start)
