@@ -269,7 +269,7 @@ def test_outputs_are_checked_before_models_are_loaded(
     ("name", "words"),
     [
         ("out.xyz", ("'.xyz'", ".jpg")),
-        ("out", ("''", ".jpg")),
+        ("out", ("out: ", "''", ".jpg", "folder")),
         ("out.mp4", (".mp4", ".jpg")),
     ],
 )
