@@ -48,7 +48,7 @@ class Recipe:
     """
 
     minutes: float = 85.0
-    stages: tuple[tuple[int, float], ...] = ((112, 0.55), (160, 0.25), (INPUT_SIZE, 0.2))
+    stages: tuple[tuple[int, float], ...] = ((112, 0.5), (160, 0.15), (INPUT_SIZE, 0.35))
     batch_size: int = 32
     learning_rate: float = 1e-3
     warm_up: float = 0.02
@@ -205,9 +205,14 @@ def predict(
 
 
 def validate(
-    state: State, faces: dict[str, list[Face]], size: int, runs: Path, row: dict[str, float]
+    state: State,
+    faces: dict[str, list[Face]],
+    recipe: Recipe,
+    runs: Path,
+    row: dict[str, float],
 ) -> str:
     """Measure the averaged weights, log, and keep them if they are the best at the final size."""
+    size = int(row["size"])
     for source, pool in faces.items():
         errors = face_errors(lambda crops: predict(state.average, crops), pool, size)
         row[f"nme_{source}"] = round(100 * float(errors.mean()), 3)
@@ -219,7 +224,7 @@ def validate(
             writer.writeheader()
         writer.writerow(row)
     torch.save(state.average.state_dict(), runs / "latest.pth")
-    if size == INPUT_SIZE and row["nme_ibug"] < state.best:
+    if size == recipe.stages[-1][0] and row["nme_ibug"] < state.best:
         state.best = row["nme_ibug"]
         torch.save(state.average.state_dict(), runs / "best.pth")
     state.save(runs / "checkpoint.pth")
@@ -256,8 +261,7 @@ def train(data: Path, runs: Path, recipe: Recipe, start: Path | None = None) -> 
             row = _train_until_validation(
                 state, fit, recipe, rng, lambda done: progress.update(bar, completed=done)
             )
-            size = int(row["size"])
-            progress.console.print(validate(state, held, size, runs, row))
+            progress.console.print(validate(state, held, recipe, runs, row))
 
 
 def _train_until_validation(
