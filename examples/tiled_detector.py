@@ -26,7 +26,7 @@ class Tiled:
     class Options(DetectorOptions):
         """What a configuration may set, beside the score threshold."""
 
-        tile: int = Field(default=320, ge=64)
+        tile: int = Field(default=300, ge=64)  # the network's own input: nothing is rescaled
 
     name: ClassVar[str] = "tiled"
     class_names: tuple[str, ...] = ("face",)

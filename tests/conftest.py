@@ -71,6 +71,16 @@ def _skip_or_fail(missing: bool, name: str, reason: str) -> None:
 
 
 @pytest.fixture
+def require_permissions(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skip where a file's mode binds nobody; fail if FACEKIT_REQUIRE lists ``permissions``."""
+    locked = tmp_path_factory.mktemp("locked") / "file"
+    locked.touch(mode=0)
+    _skip_or_fail(
+        os.access(locked, os.R_OK), "permissions", "this user may read and write anything (root)"
+    )
+
+
+@pytest.fixture
 def require_cascades() -> None:
     """Skip where OpenCV has no cascade classifier; fail if FACEKIT_REQUIRE lists ``haar``."""
     cv2 = importlib.import_module("cv2")

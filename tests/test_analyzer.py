@@ -160,7 +160,9 @@ class TestDefaults:
         clip = tmp_path / "clip.mp4"
         with VideoWriter(clip) as writer:
             for i in range(6):
-                writer.write(np.roll(astronaut, 30 * i, axis=1))
+                # Moved to the right; the left border is replicated.
+                moved = np.pad(astronaut, ((0, 0), (30 * i, 0), (0, 0)), mode="edge")
+                writer.write(np.ascontiguousarray(moved[:, : astronaut.shape[1]]))
         found = list(FaceAnalyzer().stream(clip, batch_size=4))
         assert [(faces.path, faces.frame, len(faces)) for faces in found] == [
             (clip, i, 1) for i in range(6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,8 +11,6 @@ import pytest
 
 from facekit import atomic
 from facekit.errors import OutputError
-
-_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def test_writes_text_as_utf8_with_unix_line_ends(tmp_path: Path) -> None:
@@ -77,7 +74,7 @@ def test_target_that_is_a_folder(tmp_path: Path) -> None:
         atomic.check_writable(tmp_path)
 
 
-@pytest.mark.skipif(_ROOT, reason="root may write anywhere")
+@pytest.mark.usefixtures("require_permissions")
 def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
@@ -87,7 +84,7 @@ def test_folder_that_may_not_be_written(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-@pytest.mark.skipif(_ROOT, reason="root may write anywhere")
+@pytest.mark.usefixtures("require_permissions")
 def test_file_that_may_not_be_written(tmp_path: Path) -> None:
     target = tmp_path / "out.txt"
     target.write_text("old")

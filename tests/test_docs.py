@@ -100,15 +100,19 @@ def test_python_snippets_of_a_document_run_in_order(document: Path) -> None:
             run(snippet, namespace)
 
 
+def ask_for(needs: str, request: pytest.FixtureRequest) -> None:
+    if needs == "haar":
+        request.getfixturevalue("require_cascades")
+    elif needs:
+        request.getfixturevalue("require")(needs)
+
+
 @pytest.mark.parametrize("snippet", WITH_NEEDS, ids=str)
 @pytest.mark.usefixtures("desk")
 def test_python_snippet_that_needs_an_extra_runs(
     snippet: Snippet, request: pytest.FixtureRequest
 ) -> None:
-    if snippet.needs == "haar":
-        request.getfixturevalue("require_cascades")
-    else:
-        request.getfixturevalue("require")(snippet.needs)
+    ask_for(snippet.needs, request)
     run(snippet, {"__name__": "snippets"})
 
 
@@ -121,23 +125,22 @@ def test_configurations_are_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        line.removeprefix("$ ")
-        for document in DOCUMENTS
-        for snippet in snippets(document, "console")
-        for line in snippet.code.splitlines()
-        if line.startswith("$ facekit ")
-    ],
+    "snippet", [one for document in DOCUMENTS for one in snippets(document, "console")], ids=str
 )
-def test_command_lines_run(line: str, desk: Path) -> None:
+def test_command_lines_of_a_snippet_run_in_order(
+    snippet: Snippet, desk: Path, request: pytest.FixtureRequest
+) -> None:
+    ask_for(snippet.needs, request)
     for folder in ("drawn", "crops"):
         (desk / folder).mkdir()
-    arguments = shlex.split(line)[1:]
-    done = subprocess.run(
-        [sys.executable, "-m", "facekit", *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    lines = [line.removeprefix("$ ") for line in snippet.code.splitlines() if line[:2] == "$ "]
+    assert lines, "a console block shows at least one command"
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "facekit"
+        command = [sys.executable, "-m", program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 
+from facekit.errors import MissingDependencyError
 from facekit.masks import RleMask
 from facekit.types import Detections
 
@@ -44,18 +46,18 @@ def test_supervision_of_no_face(require: Require) -> None:
     assert converted.mask is None
 
 
-def test_without_supervision_the_install_command_is_told() -> None:
-    program = (
-        "import sys\n"
-        "sys.modules['supervision'] = None\n"
-        "from facekit import Detections\n"
-        "from facekit.errors import MissingDependencyError\n"
-        "try:\n"
-        "    Detections.empty((1, 1)).to_supervision()\n"
-        "except MissingDependencyError as error:\n"
-        "    print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert 'run: pip install "facekit[supervision]"' in done.stdout
+def test_without_supervision_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(MissingDependencyError, match=r'run: pip install "facekit\[supervision\]"'):
+        Detections.empty((1, 1)).to_supervision()
+
+
+def test_what_supervision_itself_lacks_is_not_blamed_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "supervision.py").write_text("import a_package_that_is_not_there")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "supervision", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
+        Detections.empty((1, 1)).to_supervision()
+    monkeypatch.delitem(sys.modules, "supervision", raising=False)

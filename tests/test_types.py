@@ -95,6 +95,14 @@ def test_no_boxes_in_any_empty_shape(boxes: Any) -> None:
     assert not found
 
 
+def test_no_keypoints_in_any_empty_shape() -> None:
+    none = Detections.empty(SIZE).replace(keypoints=[], class_ids=[])
+    assert none.keypoints is not None
+    assert none.keypoints.shape == (0, 0, 3)
+    assert none.class_ids is not None
+    assert none.class_ids.dtype == np.int64
+
+
 def test_no_face_keeps_the_shapes_of_optional_fields() -> None:
     none = full()[np.zeros(3, bool)]
     assert none.keypoints is not None

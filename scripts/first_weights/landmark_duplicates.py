@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 HASH_SIDE = 16
 TEMPLATE_SIDE = 32
 
+HELD_OUT = ("test", "left out")
+"""The faces never trained on; those already left out are still found."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -46,8 +49,8 @@ def closest_pairs(faces: Sequence[Face], count: int = 5) -> list[Pair]:
         faces: All faces of one label file.
         count: Pairs of each of the two kinds.
     """
-    held = [face for face in faces if face.split == "test"]
-    others = [face for face in faces if face.split != "test"]
+    held = [face for face in faces if face.split in HELD_OUT]
+    others = [face for face in faces if face.split not in HELD_OUT]
     bits, correlations = _compare(held, others)
     ranked = [np.argsort(score, axis=None)[:count] for score in (bits, -correlations)]
     places = np.stack(np.unravel_index(np.concatenate(ranked), bits.shape), axis=1)

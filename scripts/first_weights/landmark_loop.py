@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 WING_WIDTH = 10.0
 WING_CURVATURE = 2.0
 
+VIDEO_STRIDE = 3
+"""Every how many video faces one is validated on: frames of one person look alike."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -45,7 +48,7 @@ class Recipe:
     """
 
     minutes: float = 85.0
-    stages: tuple[tuple[int, float], ...] = ((112, 0.55), (160, 0.25), (INPUT_SIZE, 0.2))
+    stages: tuple[tuple[int, float], ...] = ((112, 0.5), (160, 0.15), (INPUT_SIZE, 0.35))
     batch_size: int = 32
     learning_rate: float = 1e-3
     warm_up: float = 0.02
@@ -202,9 +205,14 @@ def predict(
 
 
 def validate(
-    state: State, faces: dict[str, list[Face]], size: int, runs: Path, row: dict[str, float]
+    state: State,
+    faces: dict[str, list[Face]],
+    recipe: Recipe,
+    runs: Path,
+    row: dict[str, float],
 ) -> str:
     """Measure the averaged weights, log, and keep them if they are the best at the final size."""
+    size = int(row["size"])
     for source, pool in faces.items():
         errors = face_errors(lambda crops: predict(state.average, crops), pool, size)
         row[f"nme_{source}"] = round(100 * float(errors.mean()), 3)
@@ -216,23 +224,35 @@ def validate(
             writer.writeheader()
         writer.writerow(row)
     torch.save(state.average.state_dict(), runs / "latest.pth")
-    if size == INPUT_SIZE and row["nme_ibug"] < state.best:
+    if size == recipe.stages[-1][0] and row["nme_ibug"] < state.best:
         state.best = row["nme_ibug"]
         torch.save(state.average.state_dict(), runs / "best.pth")
     state.save(runs / "checkpoint.pth")
     return " ".join(f"{name}={value:g}" for name, value in row.items())
 
 
-def train(data: Path, runs: Path, recipe: Recipe) -> None:
-    """Train until the time is over; ``runs / "best.pth"`` holds the weights to export."""
+def train(data: Path, runs: Path, recipe: Recipe, start: Path | None = None) -> None:
+    """Train until the time is over; ``runs / "best.pth"`` holds the weights to export.
+
+    Args:
+        data: The data folder.
+        runs: Folder of checkpoints and the log; its last checkpoint is continued from.
+        recipe: How to train.
+        start: Weights of an earlier run to start from, random ones by default.
+    """
     runs.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
         faces = {source: read_faces(data, source) for source in ("ibug", "p1")}
         fit = {name: split_faces(pool, "train") for name, pool in faces.items()}
         held = {name: split_faces(pool, "validation") for name, pool in faces.items()}
+        held["p1"] = held["p1"][::VIDEO_STRIDE]
         counts = {name: (len(fit[name]), len(held[name])) for name in faces}
         progress.console.print(f"faces to train and validate on: {counts}")
         state = new_state(recipe, fit["ibug"] + fit["p1"])
+        if start is not None:
+            weights = torch.load(start, weights_only=True)
+            state.network.load_state_dict(weights)
+            state.average.load_state_dict(weights)
         if (runs / "checkpoint.pth").exists():
             state.load(runs / "checkpoint.pth")
         rng = np.random.default_rng((recipe.seed, state.step))
@@ -241,8 +261,7 @@ def train(data: Path, runs: Path, recipe: Recipe) -> None:
             row = _train_until_validation(
                 state, fit, recipe, rng, lambda done: progress.update(bar, completed=done)
             )
-            size = int(row["size"])
-            progress.console.print(validate(state, held, size, runs, row))
+            progress.console.print(validate(state, held, recipe, runs, row))
 
 
 def _train_until_validation(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     train_parser = commands.add_parser("train")
     train_parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     train_parser.add_argument("--minutes", type=float, default=Recipe.minutes)
+    train_parser.add_argument("--rate", type=float, default=Recipe.learning_rate)
+    train_parser.add_argument("--batch", type=int, default=Recipe.batch_size, help="crops per step")
+    train_parser.add_argument("--start", type=Path, help="weights of an earlier run, to train on")
+    train_parser.add_argument("--size", type=int, help="train at this input side only, pixels")
     train_parser.set_defaults(command=_train)
     export_parser = commands.add_parser("export")
     export_parser.add_argument("weights", type=Path, help="best.pth of a run")
@@ -71,7 +76,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> None:
-    train(Path(options.data), options.run, Recipe(minutes=options.minutes))
+    recipe = Recipe(minutes=options.minutes, learning_rate=options.rate, batch_size=options.batch)
+    if options.size is not None:
+        recipe = replace(recipe, stages=((options.size, 1.0),))
+    train(Path(options.data), options.run, recipe, options.start)
 
 
 def _export(options: argparse.Namespace) -> None:

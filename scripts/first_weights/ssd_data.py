@@ -21,15 +21,21 @@ MAX_SIDE: Final = 640
 FULL_SIZE: Final = 300
 """Input size that a whole photo is stretched to; smaller inputs are windows at that scale."""
 
-LEAST_FACE: Final = 10.0
+LEAST_FACE: Final = 8.0
 """Faces under this height in pixels of the input are neither face nor background."""
 
 LEAST_PART: Final = 0.5
 """Faces of which a view shows less than this part are neither, too."""
 
-# How often a view is mirrored, shows the whole photo (at full size only), aims at a face, keeps
-# its colours, or turns grey.
-MIRRORED, WHOLE, AIMED, UNTOUCHED, GREY = 0.5, 0.35, 0.67, 0.2, 0.06
+ZOOM: Final = (0.5, 1.7)
+"""Least and greatest magnification of a view, 1 being the whole photo stretched to full size.
+
+Crowds in detection's photos are smaller than those in training's, hence the values under 1.
+"""
+
+# How often an input holds four views, and a view is mirrored, shows the whole photo (at full size
+# only), aims at a face, keeps its colours, or turns grey.
+FOURFOLD, MIRRORED, WHOLE, AIMED, UNTOUCHED, GREY = 0.3, 0.5, 0.4, 0.67, 0.2, 0.06
 
 # How often a view is resized in each way: detection uses the first.
 RESIZERS: Final = {cv2.INTER_LINEAR: 0.75, cv2.INTER_AREA: 0.15, cv2.INTER_NEAREST: 0.1}
@@ -150,9 +156,28 @@ class RandomViews(IterableDataset[list[Sample]]):
             yield [self._sample(random) for _ in range(self.batch)]
 
     def _sample(self, random: np.random.Generator) -> Sample:
+        if random.random() < FOURFOLD:
+            return _side_by_side([self._view(self.size // 2, random) for _ in range(4)])
+        return self._view(self.size, random)
+
+    def _view(self, size: int, random: np.random.Generator) -> Sample:
         source = self.sources[random.choice(len(self.sources), p=self.chances)]
         photo = source.photos[int(random.integers(len(source.photos)))]
-        return random_view(photo, self.size, random)
+        return random_view(photo, size, random)
+
+
+def _side_by_side(views: Sequence[Sample]) -> Sample:
+    """Four views of one size as the quarters of an input."""
+    size = views[0].image.shape[-1]
+    rows = [torch.cat([a.image, b.image], dim=2) for a, b in (views[:2], views[2:])]
+    corners = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=torch.float32) * size
+    shifts = torch.cat([corners, corners], dim=1)
+    return Sample(
+        torch.cat(rows, dim=1),
+        torch.cat([view.faces + shift for view, shift in zip(views, shifts, strict=True)]),
+        torch.cat([view.ignored + shift for view, shift in zip(views, shifts, strict=True)]),
+        all(view.labelled for view in views),
+    )
 
 
 def random_view(photo: Photo, size: int, random: np.random.Generator) -> Sample:
@@ -179,13 +204,12 @@ def _window(
 ) -> tuple[float, float, float, float]:
     """Left, top, width and height of a random part of a photo, in its pixels.
 
-    A third of the full-size inputs show the whole photo, as detection will. Others zoom in up to
-    three times, two in three of them onto a face.
+    Some full-size views show the whole photo, as detection will. Others zoom, most onto a face.
     """
     full_h, full_w = photo.pixels.shape[:2]
     if size == FULL_SIZE and random.random() < WHOLE:
         return 0.0, 0.0, float(full_w), float(full_h)
-    share = size / FULL_SIZE / np.exp(random.uniform(np.log(0.85), np.log(3.0)))
+    share = size / FULL_SIZE / np.exp(random.uniform(*np.log(ZOOM)))
     aspect = np.exp(random.uniform(-0.25, 0.25))
     width, height = (full_w * min(1.0, share * aspect), full_h * min(1.0, share / aspect))
     x, y = random.uniform(0, full_w), random.uniform(0, full_h)

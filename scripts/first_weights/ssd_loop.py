@@ -37,8 +37,8 @@ class Config:
     warm_up: float = 0.03
     weight_decay: float = 0.01
     clip: float = 20.0
-    average_decay: float = 0.998
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 192), (0.6, FULL_SIZE))
+    average_decay: float = 0.99
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 192), (0.78, FULL_SIZE))
     """Share of the run from which each input size holds."""
     label_weight: float = 0.3
     """Weight of the labels' loss beside a teacher's; without a teacher it is 1."""
@@ -88,6 +88,7 @@ def _start(config: Config, run: Path) -> State:
     network.reset_parameters()
     channels_last(network)
     state = State(network, copy.deepcopy(network).eval(), _optimizer(config, network))
+    _quicken(network)
     last = run / "last.pth"
     if last.is_file():
         content = torch.load(last, weights_only=True)
@@ -103,6 +104,21 @@ def channels_last(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.ndim == CONVOLUTION_AXES:
             parameter.data = parameter.data.contiguous(memory_format=CHANNELS_LAST)
+
+
+def _quicken(network: nn.Module) -> None:
+    """Let depthwise convolutions of stride 2 run at stride 1 and drop every other cell.
+
+    The outcome is the same, and a CPU has a quick bfloat16 gradient only for stride 1.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.groups > 1 and module.stride == (2, 2):
+            module.stride = (1, 1)
+            module.register_forward_hook(_every_other)
+
+
+def _every_other(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return output[..., ::2, ::2].contiguous(memory_format=CHANNELS_LAST)
 
 
 def _optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:

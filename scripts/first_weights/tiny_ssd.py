@@ -83,11 +83,11 @@ def read_sources(data: Path) -> tuple[list[Source], list[Photo]]:
     masks = wider_photos(data / "face_mask/face_mask_bbx_gt.txt", data / "face_mask/images")
     apart = wider[::12]
     sources = [
-        Source([photo for index, photo in enumerate(wider) if index % 12], 0.72),
-        Source(masks, 0.14),
+        Source([photo for index, photo in enumerate(wider) if index % 12], 0.78),
+        Source(masks, 0.12),
         *(
             Source(landmark_photos(data / "landmarks68", folder), weight)
-            for folder, weight in (("helen", 0.08), ("afw", 0.03), ("p1_training", 0.03))
+            for folder, weight in (("helen", 0.06), ("afw", 0.02), ("p1_training", 0.02))
         ),
     ]
     return sources, apart

@@ -19,10 +19,10 @@ Part = str | BackendConfig | Mapping[str, Any]
 
 Result = TypeVar("Result")
 
-_PROTOCOLS: dict[Role, tuple[type, str]] = {
-    "detector": (Detector, "detect"),
-    "landmarker": (Landmarker, "locate"),
-    "classifier": (Classifier, "classify"),
+_PROTOCOLS: dict[Role, type] = {
+    "detector": Detector,
+    "landmarker": Landmarker,
+    "classifier": Classifier,
 }
 
 
@@ -46,8 +46,8 @@ def build(role: Role, given: Any) -> Any:  # noqa: ANN401 - an adapter by role
         given = checked.classifiers[0] if role == "classifier" else getattr(checked, role)
     if isinstance(given, BackendConfig):
         return registry.create(role, given.backend, given.options)
-    protocol, method = _PROTOCOLS[role]
-    wanted = [*protocol.__annotations__, method]
+    protocol = _PROTOCOLS[role]
+    wanted = [name for name in vars(protocol) if not name.startswith("_")]
     if lacking := [name for name in wanted if not hasattr(given, name)]:
         message = (
             f"{role}: {type(given).__name__} is no name and no {role}: it lacks "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -80,12 +80,36 @@ class Detector(Protocol):
         box_transform: From its boxes to the canonical squares that landmarkers crop by.
     """
 
-    Options: ClassVar[type[DetectorOptions]]
-    name: ClassVar[str]
-    class_names: tuple[str, ...]
-    evaluation_threshold: float
-    score_threshold: float
-    box_transform: BoxTransform
+    # Properties, so that a nested class, a class or instance attribute and a property all do.
+    @property
+    def Options(self) -> type[DetectorOptions]:  # noqa: N802 - it is a class
+        """The options model."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The registry name."""
+        ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The class of each class id."""
+        ...
+
+    @property
+    def evaluation_threshold(self) -> float:
+        """The score threshold to measure at."""
+        ...
+
+    @property
+    def score_threshold(self) -> float:
+        """The score threshold in force."""
+        ...
+
+    @property
+    def box_transform(self) -> BoxTransform:
+        """From its boxes to the canonical squares that landmarkers crop by."""
+        ...
 
     def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
         """Find the faces of each image.
@@ -114,10 +138,25 @@ class Landmarker(Protocol):
         point_count: The scheme's number of points.
     """
 
-    Options: ClassVar[type[Options]]
-    name: ClassVar[str]
-    scheme: str
-    point_count: int
+    @property
+    def Options(self) -> type[Options]:  # noqa: N802 - it is a class
+        """The options model."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The registry name."""
+        ...
+
+    @property
+    def scheme(self) -> str:
+        """The name of the point scheme."""
+        ...
+
+    @property
+    def point_count(self) -> int:
+        """The scheme's number of points."""
+        ...
 
     def locate(
         self, images: Sequence[ImageLike], detections: Sequence[Detections]
@@ -149,9 +188,20 @@ class Classifier(Protocol):
         labels: The labels' names.
     """
 
-    Options: ClassVar[type[Options]]
-    name: ClassVar[str]
-    labels: tuple[str, ...]
+    @property
+    def Options(self) -> type[Options]:  # noqa: N802 - it is a class
+        """The options model."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The registry name."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels' names."""
+        ...
 
     def classify(
         self, images: Sequence[ImageLike], detections: Sequence[Detections]

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import pytest
 from typer.testing import Result
 
@@ -16,7 +17,7 @@ from facekit.cli.detect import Request
 from facekit.cli.detect_report import progress
 from facekit.cli.detect_run import Failures, run
 from facekit.errors import BackendError, ImageError, WeightsError
-from facekit.media import expand
+from facekit.media import expand, read_video, video_info
 
 Facekit = Callable[..., Result]
 
@@ -76,6 +77,48 @@ def test_ctrl_c_keeps_what_was_done(
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_without_outputs(facekit: Facekit, photos: Path) -> None:
     assert facekit("detect", photos, "--landmarker", "none").exit_code == 130
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch, clip: Path) -> None:
+    """Let camera 0 show the clip: test machines have no camera."""
+    opened = cv2.VideoCapture
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda source: opened(str(clip) if source == 0 else source)
+    )
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_camera_films_into_a_video(facekit: Facekit, tmp_path: Path) -> None:
+    out, data, crops = tmp_path / "out.mp4", tmp_path / "out.json", tmp_path / "crops"
+    arguments = ("-o", out, "--json", data, "--crops", crops, "--max-frames", 3)
+    result = facekit("detect", 0, *arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("3 faces in 3 frames; wrote")
+    assert len(list(read_video(out))) == 3
+    assert video_info(out).fps == 12.5
+    assert min(path.name for path in crops.iterdir()) == "camera_000000_0.jpg"
+    document = json.loads(data.read_text())
+    assert [record["frame"] for record in document["images"]] == [0, 1, 2]
+    assert document["images"][0]["image"] is None
+
+
+@pytest.mark.usefixtures("camera", "ctrl_c")
+def test_ctrl_c_is_how_a_camera_ends(facekit: Facekit, tmp_path: Path) -> None:
+    out, data = tmp_path / "out.mp4", tmp_path / "out.json"
+    result = facekit("detect", 0, "-o", out, "--json", data, "--batch-size", 2)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert len(list(read_video(out))) == 1
+    assert json.loads(data.read_text())["complete"] is True
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_camera_that_is_unplugged(facekit: Facekit, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    result = facekit("detect", 0, "-o", out, "--landmarker", "none")
+    assert result.exit_code == 1
+    assert "unplugged" in result.stderr
+    assert len(list(read_video(out))) == 12
 
 
 def test_a_run_in_a_thread_of_its_own(astronaut_path: Path, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_fetch(facekit: Facekit, server: str, tmp_path: Path) -> None:
     remote, local = map(Path, result.stdout.splitlines())
     assert remote.parent == tmp_path / "cache"
     assert remote.read_bytes() == local.read_bytes() == CONTENT
-    assert result.stderr.splitlines() == [
+    assert [line for line in result.stderr.splitlines() if line] == [
         f"fetching remote: {server}/remote.onnx (0.0 MB)",
         "licence: CC0-1.0",
     ]

@@ -16,4 +16,6 @@ pytestmark = pytest.mark.usefixtures("require_cascades")
 
 class TestHaar(DetectorContract):
     name = "haar"
+    # At its default settings the cascade also sees faces in a helmet's ring and in a sleeve.
+    extra_marks = 2
     golden = Path(__file__).parents[1] / "golden" / "detector_haar.json"

@@ -6,17 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import defusedxml.ElementTree
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from facekit.boxes import BoxTransform
+from facekit.boxes import IDENTITY, BoxTransform
 from facekit.detectors.tiny_ssd import TinySSD
 from facekit.errors import ImageError, WeightsError
 from facekit.landmarkers import resnet18
 from facekit.landmarkers.resnet18 import SPEC, ResNet18
 from facekit.protocols import Landmarker
-from facekit.types import Detections
+from facekit.types import Detections, Landmarks
 
 NETWORKS = Path(__file__).parents[1] / "data" / "networks"
 SQUARE = (175.0, 82.0, 274.0, 181.0)
@@ -153,6 +154,33 @@ def test_after_the_detector(landmarker: ResNet18, astronaut: Image) -> None:
     eyes = np.linalg.norm(direct.points[0, 36] - direct.points[0, 45])
     error = np.linalg.norm(points.points - direct.points, axis=-1).mean() / eyes
     assert error < 0.05
+
+
+@pytest.mark.data
+def test_the_box_transform_brings_the_landmarks_onto_the_faces(
+    landmarker: ResNet18, data_root: Path
+) -> None:
+    labels = data_root / "landmarks68" / "labels_ibug_300W_train.xml"
+    elements = list(defusedxml.ElementTree.parse(labels).iter("image"))[::50]
+    photos = [labels.parent / element.attrib["file"] for element in elements]
+    found = [part[:1] for part in TinySSD().detect(photos)]
+    as_they_are = [part.replace(box_transform=IDENTITY) for part in found]
+    errors = []
+    for choice in (found, as_they_are):
+        located = landmarker.locate(photos, choice)
+        pairs = zip(located, elements, strict=True)
+        errors.append([error(part, element) for part, element in pairs if len(part)])
+    assert len(errors[0]) >= 0.9 * len(photos)
+    assert np.median(errors[0]) < 0.08
+    assert np.mean(errors[0]) < 0.8 * np.mean(errors[1])
+
+
+def error(found: Landmarks, element: Any) -> float:
+    """Return the mean distance of the points over that of the outer eye corners."""
+    parts = sorted(element.iter("part"), key=lambda part: int(part.attrib["name"]))
+    truth = np.array([[float(part.attrib[axis]) for axis in "xy"] for part in parts])
+    distances = np.linalg.norm(found.points[0] - truth, axis=1)
+    return float(distances.mean() / np.linalg.norm(truth[36] - truth[45]))
 
 
 def test_weights_of_another_network(astronaut: Image) -> None:

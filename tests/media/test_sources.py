@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -115,7 +114,7 @@ def test_with_on_error_the_rest_goes_on(tree: Path) -> None:
     assert all(isinstance(error, ImageError) for _, error in seen)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads anything")
+@pytest.mark.usefixtures("require_permissions")
 def test_a_folder_that_may_not_be_read_is_named(tree: Path) -> None:
     locked = tree / "sub"
     locked.chmod(0)

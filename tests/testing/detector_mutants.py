@@ -220,6 +220,18 @@ class TestSizeIsWidthFirst(Suite):
     mutant = SizeIsWidthFirst
 
 
+class TransformForgotten(Sound):
+    """The detector has a box transform, its detections do not."""
+
+    def __init__(self, recalled: Recalled) -> None:
+        super().__init__(recalled)
+        self.box_transform = BoxTransform(0.1, 0.2, 0.9, 0.8)
+
+
+class TestTransformForgotten(Suite):
+    mutant = TransformForgotten
+
+
 class MarksNothing(Sound):
     def detect(self, images: Sequence[ImageLike]) -> list[Any]:
         return [found[:0] for found in super().detect(images)]
@@ -241,7 +253,12 @@ class MarksEverything(Sound):
         corners = np.stack([x, y], axis=-1).reshape(-1, 2)
         boxes = np.concatenate([corners, corners + np.array([width, height]) / 4], axis=1)
         scores = np.linspace(1, 0.5, len(boxes), dtype=np.float32)
-        found = Detections(boxes=boxes.astype(np.float32), scores=scores, image_size=size)
+        found = Detections(
+            boxes=boxes.astype(np.float32),
+            scores=scores,
+            image_size=size,
+            box_transform=self.box_transform,
+        )
         return found.above(self.score_threshold)
 
 

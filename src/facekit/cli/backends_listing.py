@@ -31,7 +31,7 @@ class State:
     Attributes:
         backend: The registered backend.
         status: Whether it can be used here.
-        reason: Why not; empty when it can.
+        reason: Why not, the backend named; empty when it can.
         install: The exact line that helps; empty when none is needed.
     """
 
@@ -60,13 +60,17 @@ def examine(backend: Backend) -> State:
     ours = backend.owner == "facekit"
     absent = [name for name in backend.packages if ours and not _is_installed(name)]
     if absent:
-        return State(backend, "missing", f"{' and '.join(absent)} not installed", backend.install)
+        packages = " and ".join(map(repr, absent))
+        reason = f"{backend.role} {backend.name!r} needs {packages}: not installed"
+        return State(backend, "missing", reason, backend.install)
     try:
         find(backend.role, backend.name)
         if backend.packages or not ours:
             load_class(backend)
     except MissingDependencyError as error:
-        return State(backend, "missing", str(error), error.install)
+        # The line that installs it is shown by itself.
+        reason = str(error).removesuffix(f"; run: {error.install}")
+        return State(backend, "missing", reason, error.install)
     except DuplicateNameError as error:
         return State(backend, "broken", str(error))
     except FacekitError as error:
@@ -115,8 +119,7 @@ def print_as_table(states: list[State]) -> None:
     print_table(["role", "name", "status", "owner", "what it is"], map(_row, states))
     unusable = [state for state in states if state.status != "installed"]
     for state in unusable:
-        title = f"{state.backend.role} {state.backend.name} is {state.status}: {state.reason}"
-        print_lines(["", title, *([f"  {state.install}"] if state.install else [])])
+        print_lines(["", state.reason, *([f"  {state.install}"] if state.install else [])])
 
 
 def _is_default(backend: Backend) -> bool:

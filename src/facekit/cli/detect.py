@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Request", "detect"]
+__all__ = ["DEFAULT_BATCH_SIZE", "Request", "detect"]
+
+DEFAULT_BATCH_SIZE = 4
+"""On a CPU, 16 photos together took as long as one by one, and with 24 megapixels each 4.4 GB."""
 
 _INPUT, _OUTPUT, _MODEL = "Input", "Output", "Model"
 
@@ -45,7 +48,7 @@ class Request:
     config: Path | None = None
     engine: str | None = None
     options: tuple[str, ...] = ()
-    batch_size: int = 16
+    batch_size: int = DEFAULT_BATCH_SIZE
     max_frames: int | None = None
     max_pixels: int | None = None
 
@@ -168,10 +171,11 @@ def detect(
             "--batch-size",
             metavar="N",
             min=1,
-            help="Images that the networks see together.",
+            help="Images that are read ahead and that the networks see together: more of them "
+            "take more memory, and on a CPU save no time.",
             rich_help_panel=_MODEL,
         ),
-    ] = 16,
+    ] = DEFAULT_BATCH_SIZE,
     max_frames: Annotated[
         int | None,
         typer.Option(

@@ -166,7 +166,11 @@ def _check_suffix(target: Path, source: Source) -> None:
         OutputError: If no encoder has it.
     """
     if source.kind == "image":
-        images.encode(np.zeros((16, 16, 3), np.uint8), target.suffix)
+        try:
+            images.encode(np.zeros((16, 16, 3), np.uint8), target.suffix)
+        except OutputError as error:
+            message = f"-o {target}: {error}, or name a folder that exists"
+            raise OutputError(message) from error
     elif target.suffix.lower() not in WRITABLE_VIDEO_SUFFIXES:
         known = ", ".join(sorted(WRITABLE_VIDEO_SUFFIXES))
         message = f"-o {target}: faces of {source.name} are drawn as a video: one of {known}"

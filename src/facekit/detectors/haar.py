@@ -78,7 +78,9 @@ class Haar:
     name: ClassVar[str] = "haar"
     class_names: tuple[str, ...] = ("face",)
     evaluation_threshold = 0.0
-    box_transform = BoxTransform()
+    # scripts/first_weights/fit_box_transforms.py, on 1,779 annotated faces: brings the landmarks'
+    # error from 12 % of the eyes' distance to 8 %.
+    box_transform = BoxTransform(dx=0.003, dy=0.151, sw=0.928, sh=0.927)
 
     def __init__(self, options: Options | None = None) -> None:
         """Load the cascade.

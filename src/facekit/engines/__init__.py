@@ -124,9 +124,8 @@ def _engine_name(path: Path, engine: EngineName | None) -> EngineName:
     if engine is None:
         return readers[0]
     if engine not in readers:
-        reason = (
-            f"engine {engine!r} reads {', '.join(SUFFIXES[engine])}: export the weights with "
-            f"'facekit export', or use engine {' or '.join(map(repr, readers))}"
-        )
+        others = " or ".join(map(repr, readers))
+        export = "export the weights with 'facekit export', or " if "torch" in readers else ""
+        reason = f"engine {engine!r} reads {', '.join(SUFFIXES[engine])}: {export}use {others}"
         raise WeightsError(path, reason)
     return engine

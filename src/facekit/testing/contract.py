@@ -209,9 +209,12 @@ class Contract(abc.ABC, Generic[Result]):
         text.write_text("not an image")
         file = tmp_path / "photo.png"
         Image.fromarray(photo.image).save(file)
+        half = tmp_path / "half.png"
+        half.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         bad: list[tuple[str, Any]] = [
             ("a missing file", [tmp_path / "missing.jpg"]),
             ("a text file", [text]),
+            ("a truncated file", [half]),
             ("a float array", [photo.image.astype(np.float32)]),
             ("a grey array", [photo.image[..., 0]]),
             ("an array with alpha", [np.dstack([photo.image, photo.image[..., :1]])]),

@@ -65,6 +65,10 @@ class DetectorContract(Contract[Detections]):
         assert np.isfinite(result.scores).all(), f"{photo.name}: scores must be finite"
         in_range = (result.scores >= 0) & (result.scores <= 1)
         assert in_range.all(), f"{photo.name}: scores must be in [0, 1]"
+        if len(result):
+            assert result.box_transform == model.box_transform, (
+                "detections must carry the detector's box_transform: landmarkers crop by it"
+            )
         if result.class_ids is not None:
             known = (result.class_ids >= 0) & (result.class_ids < len(model.class_names))
             assert known.all(), f"{photo.name}: class_names has no name for {result.class_ids}"

@@ -44,13 +44,17 @@ class FacialContract(Contract[Result]):
 
     def test_several_faces_keep_their_order(self, model: Model) -> None:
         """Row ``i`` answers face ``i``, and a face's answer does not depend on its neighbours."""
-        photo = photos.pair()
-        both = self.ask(model, photo)[0]
-        assert len(both) == len(photo.faces)
-        swapped = self.call(model, [photo.image], [photo.detections[[1, 0]]])[0]
-        self.check_same(swapped, both[[1, 0]], pixels=self.batch_pixels, score=self.batch_score)
-        alone = self.call(model, [photo.image], [photo.detections[1]])[0]
-        self.check_same(alone, both[1], pixels=self.batch_pixels, score=self.batch_score)
+        photo = photos.astronaut()
+        # The face, the orange suit and the model of a rocket: three different answers.
+        given = _given(photo, photo.squares[0], [150, 300, 250, 400], [390, 100, 470, 180])
+        together = self.call(model, [photo.image], [given])[0]
+        assert len(together) == len(given), f"{len(together)} answers about {len(given)} faces"
+        order = [2, 0, 1]
+        moved = self.call(model, [photo.image], [given[order]])[0]
+        self.check_same(moved, together[order], pixels=self.batch_pixels, score=self.batch_score)
+        for i in range(len(given)):
+            alone = self.call(model, [photo.image], [given[i]])[0]
+            self.check_same(alone, together[i], pixels=self.batch_pixels, score=self.batch_score)
 
     def test_faces_and_no_faces_in_one_batch(self, model: Model) -> None:
         """Images without faces keep their place among the others."""
@@ -93,10 +97,10 @@ class FacialContract(Contract[Result]):
         want = self.ask(model, photo)[0]
         left, top, right, _ = photo.squares[0]
         side = right - left
-        # A box half as wide as the square and two thirds as high, up and to the left of it.
-        box = [left, top, left + side / 2, top + side * 2 / 3]
+        # A box half as wide as the square and two thirds as high, above and to the left of it.
+        box = [left - 1.5 * side, top - side / 2, left - side, top + side / 6]
         other = photo.detections.replace(
-            boxes=np.array([box]), box_transform=BoxTransform(0.5, 0.25, 2.0, 1.5)
+            boxes=np.array([box]), box_transform=BoxTransform(3.5, 1.0, 2.0, 1.5)
         )
         found = self.call(model, [photo.image], [other])[0]
         self.check_same(found, want, pixels=0.05, score=1e-3)

@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import platform
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -116,7 +117,7 @@ def measure(model: Model, role: registry.Role) -> dict[str, dict[str, Any]]:
 def _numbers(result: Result) -> dict[str, Any]:
     """Return the numbers of a result as plain lists, a detector's best ``LIMIT`` only."""
     if isinstance(result, Detections):
-        best = result[:LIMIT]
+        best = result[np.argsort(-result.scores, kind="stable")[:LIMIT]]
         return {"boxes": _plain(best.boxes), "scores": _plain(best.scores)}
     if isinstance(result, Landmarks):
         return {"scheme": result.scheme, "points": _plain(result.points)}
@@ -138,11 +139,13 @@ def record(role: registry.Role, name: str, options: Mapping[str, Any], path: Pat
         role: The adapter's role.
         name: Its registry name.
         options: Its options.
-        path: The file to be written.
+        path: The file to be written; its folder is made where only the last one is missing.
 
     Raises:
         FacekitError: If the adapter cannot be built or the file cannot be written.
     """
+    if path.parent.parent.is_dir():
+        path.parent.mkdir(exist_ok=True)
     atomic.check_writable(path)
     content = {
         "format": 1,
@@ -186,14 +189,16 @@ def load(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        photos_of_record = content["photos"]
+        return dict(content["photos"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{path}: not a golden record; record it anew ({type(error).__name__}: {error})"
         raise ConfigError(message) from error
-    return dict(photos_of_record)
 
 
 def command(role: registry.Role, name: str, options: Mapping[str, Any], path: Path) -> str:
     """Return the command that records, to be pasted into a shell."""
-    given = "".join(f" --option {key}={_json_value(value)}" for key, value in options.items())
-    return f"python -m facekit.testing record {role} {name}{given} -o {path}"
+    given = [f"--option={key}={_json_value(value)}" for key, value in options.items()]
+    here = Path.cwd()
+    place = path.relative_to(here) if path.is_relative_to(here) else path
+    words = ["python", "-m", "facekit.testing", "record", role, name, *given, "-o", str(place)]
+    return shlex.join(words)

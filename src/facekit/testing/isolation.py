@@ -111,7 +111,12 @@ def build_without_packages(backend: Backend, options: Mapping[str, Any]) -> Repo
 def _core_packages() -> set[str]:
     """Return what facekit cannot be imported without, as import names where they agree."""
     core = {"facekit"}
-    for requirement in importlib.metadata.requires("facekit") or []:
+    try:
+        requirements = importlib.metadata.requires("facekit") or []
+    except importlib.metadata.PackageNotFoundError:
+        # A checkout on the path, not installed.
+        requirements = []
+    for requirement in requirements:
         name = re.match(r"[\w.-]+", requirement)
         if name and "extra ==" not in requirement:
             core.add(name[0].replace("-", "_").lower())

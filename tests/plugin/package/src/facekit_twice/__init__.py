@@ -1,0 +1,1 @@
+"""Adapters that a third party might write."""
