@@ -34,6 +34,8 @@ OLDEST = PYTHONS[0]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 MAX_WHEEL_MB = 30
+PYCOCOTOOLS = "pycocotools>=2.0.8"
+DATASET_PACKAGES = "scipy,google_crc32c,pycocotools"
 MAX_ENVIRONMENT_MB = 450
 
 
@@ -78,10 +80,14 @@ def haar(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def torch(session: nox.Session) -> None:
-    """PyTorch, OpenVINO and export; FACEKIT_TORCH may name a CPU build of torch."""
-    session.install(os.environ.get("FACEKIT_TORCH", "torch"))
-    _install(session, "torch", "export", "openvino")
-    _pytest(session, require="torch,safetensors,onnx,onnxscript,openvino")
+    """PyTorch, OpenVINO, export and every optional part of datasets, together.
+
+    FACEKIT_TORCH may name a CPU build of torch.
+    """
+    session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
+    _install(session, "torch", "export", "openvino", "eval", "tfrecord")
+    engines = "torch,safetensors,onnx,onnxscript,openvino"
+    _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
 
 
 @nox.session(python=OLDEST)
@@ -111,9 +117,9 @@ def coverage(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def datasets(session: nox.Session) -> None:
     """Dataset formats, with what judges them: scipy, TFRecord's checksums, pycocotools."""
-    session.install("pycocotools>=2.0.8")
+    session.install(PYCOCOTOOLS)
     _install(session, "eval", "tfrecord")
-    _pytest(session, require="scipy,google_crc32c,pycocotools")
+    _pytest(session, "tests/datasets", require=DATASET_PACKAGES)
 
 
 @nox.session(python=OLDEST)

@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "media": {"atomic", "errors", "images"},
     "parts": {"config", "errors", "protocols", "registry"},
     "analyzer": {"config", "errors", "images", "media", "parts", "protocols", "registry", "types"},
-    "datasets": {"atomic", "boxes", "errors", "images", "types"},
+    "datasets": {"atomic", "boxes", "draw", "errors", "images", "types"},
     "metrics": {"boxes", "errors", "types"},
     "export": {"atomic", "engines", "errors", "images", "registry", "weights"},
     "summary": {"engines", "errors", "registry", "weights"},
