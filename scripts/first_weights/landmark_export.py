@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+import onnx_files
 import onnxruntime
 import torch
 from landmark_augment import CROP_SCALE
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
     from landmark_measure import Predictor
     from numpy.typing import NDArray
-
-OPSET = 18
-IR_VERSION = 9
-"""Every ONNX Runtime since 1.17 reads it."""
 
 LEVELS = 127
 """Symmetric 8-bit levels on either side of zero."""
@@ -50,36 +47,14 @@ def export_onnx(network: ResNet18Landmarks, path: Path, *, quantise: bool = True
         path: Where to.
         quantise: Whether weights are stored in 8 bits (a quarter of the size).
     """
-    program = torch.onnx.export(
-        fold_batch_norms(network),
-        (torch.rand(2, 1, INPUT_SIZE, INPUT_SIZE),),
-        input_names=["image"],
-        output_names=["landmarks"],
-        dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
-        opset_version=OPSET,
-        dynamo=True,
-    )
-    if program is None:
-        raise RuntimeError("the exporter returned no program")
-    model = _bare(program.model_proto)
+    free = {0: torch.export.Dim("n", min=1)}
+    image = torch.rand(2, 1, INPUT_SIZE, INPUT_SIZE)
+    model = onnx_files.exported(fold_batch_norms(network), image, ["landmarks"], free)
     if quantise:
         _quantise_weights(model.graph)
     metadata = {"facekit.scheme": "ibug68", "facekit.crop_scale": str(CROP_SCALE)}
     helper.set_model_props(model, metadata)
-    onnx.checker.check_model(model, full_check=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model.SerializeToString())
-
-
-def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model without what exporters note of their own run: stack traces, shapes."""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    del graph.value_info[:]
-    model.ir_version = IR_VERSION
-    return model
+    onnx_files.write(model, path)
 
 
 def _quantise_weights(graph: onnx.GraphProto) -> None:

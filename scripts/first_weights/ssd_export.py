@@ -7,17 +7,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-import onnx
+import onnx_files
 import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from facekit.networks.tiny_ssd import TinySSD
-
-OPSET: Final = 18
-IR_VERSION: Final = 9
-"""Every ONNX Runtime since 1.17 reads it."""
 
 FREE_AXES: Final = ((0, "n", 1), (2, "height", 16), (3, "width", 16))
 """Axis of the input, its name and its least length."""
@@ -42,34 +38,11 @@ def fold_batch_norms(network: TinySSD) -> TinySSD:
 def export_onnx(network: TinySSD, path: Path) -> None:
     """Write `image` -> `logits`, `deltas` with any batch, height and width, in one file."""
     free = {axis: torch.export.Dim(name, min=least) for axis, name, least in FREE_AXES}
-    program = torch.onnx.export(
-        fold_batch_norms(network),
-        (torch.rand(2, 3, 300, 300),),
-        input_names=["image"],
-        output_names=["logits", "deltas"],
-        dynamic_shapes=(free,),
-        opset_version=OPSET,
-        dynamo=True,
-    )
-    if program is None:  # pragma: no cover  # only the older exporter returns nothing
-        raise RuntimeError("the exporter returned no program")
-    model = _bare(program.model_proto)
-    onnx.checker.check_model(model, full_check=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(model.SerializeToString())
-
-
-def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without what exporters note of their own run: stack traces, paths, shapes."""
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    del graph.value_info[:]
-    for output in graph.output:
+    image = torch.rand(2, 3, 300, 300)
+    model = onnx_files.exported(fold_batch_norms(network), image, ["logits", "deltas"], free)
+    for output in model.graph.output:
         output.type.tensor_type.shape.dim[1].dim_param = "anchors"
-    model.ir_version = IR_VERSION
-    return model
+    onnx_files.write(model, path)
 
 
 def largest_difference(network: TinySSD, path: Path, images: Tensor) -> float:
