@@ -55,10 +55,10 @@ def _bar() -> Iterator[Told]:
         TimeRemainingColumn(),
         console=console,
         redirect_stdout=False,
-        disable=not sys.stderr.isatty(),
     )
     tasks: dict[str, TaskID] = {}
-    with bar:
+    # rich 13 prints an empty line for a bar that is disabled, but started.
+    with bar if sys.stderr.isatty() else contextlib.nullcontext():
 
         def told(name: str, there: int, total: int | None) -> None:
             if name not in tasks:

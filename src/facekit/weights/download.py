@@ -226,9 +226,9 @@ class _Transfer:
             *columns,
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            disable=not self.show_progress,
         )
-        with bar:
+        # rich 13 prints an empty line for a bar that is disabled, but started.
+        with bar if self.show_progress else contextlib.nullcontext():
             task = bar.add_task(self.entry.name, total=self.entry.size)
             yield lambda written: bar.update(task, completed=written)
 
