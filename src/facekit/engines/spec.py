@@ -23,12 +23,14 @@ class NetworkSpec:
         inputs: Names of the graph's inputs, in the order of the module's arguments.
         outputs: Names of the graph's outputs, in the order of the module's results.
         input_shape: Shape of one input without its batch axis, channels first.
+        free_axes: Axes of ``input_shape`` that may have any length; exports keep them free.
     """
 
     network: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     input_shape: tuple[int, ...]
+    free_axes: tuple[int, ...] = ()
 
 
 def find_spec(name: str, role: Role | None = None) -> tuple[Backend, NetworkSpec]:
