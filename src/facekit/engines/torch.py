@@ -54,8 +54,10 @@ class TorchEngine:
             path: The file of the state dict.
             inputs: Their number is checked at the call: modules take theirs by position.
             outputs: As many tensors as the module returns.
-            network: ``"module:Class"``; the class is built without arguments. Entries of a
-                checkpoint that its module lists in ``TRAINING_KEYS`` are left out.
+            network: ``"module:Class"``; the class is built without arguments, or by its
+                ``from_metadata``, where it has one: a network that comes in several forms reads
+                its own from what the file says of itself. Entries of a checkpoint that its module
+                lists in ``TRAINING_KEYS`` are left out.
             threads: CPU threads; PyTorch has one number for the whole process, which is set.
                 0 leaves it.
 
@@ -70,7 +72,7 @@ class TorchEngine:
         state, self.metadata = load_state_dict(path)
         for key in getattr(module, "TRAINING_KEYS", ()):
             state.pop(key, None)
-        self.network = getattr(module, class_name)()
+        self.network = _built(path, getattr(module, class_name), self.metadata)
         _check_keys(path, self.network.state_dict(), state)
         # Old checkpoints lack the batch norms' counters, which only training reads.
         self.network.load_state_dict(state, strict=False)
@@ -92,6 +94,20 @@ class TorchEngine:
             results = (results,)
         named = zip(self._outputs, results, strict=True)
         return tuple(result.float().numpy() for _, result in named)
+
+
+def _built(path: Path, kind: Any, metadata: Mapping[str, str]) -> torch.nn.Module:  # noqa: ANN401 - a class
+    """Build a module, in the form that the file's metadata asks for where there are several.
+
+    Raises:
+        WeightsError: If the metadata ask for a form that there is not.
+    """
+    build = getattr(kind, "from_metadata", None)
+    try:
+        built: torch.nn.Module = kind() if build is None else build(metadata)
+    except ValueError as error:
+        raise WeightsError(path, str(error)) from error
+    return built
 
 
 def load_state_dict(path: Path) -> tuple[StateDict, dict[str, str]]:
