@@ -32,7 +32,8 @@ class TorchEngine:
     """A state dict in its torch module, in evaluation mode.
 
     Attributes:
-        metadata: A safetensors file's metadata, or the text entries of a checkpoint's ``meta``.
+        metadata: A safetensors file's metadata, or the text entries of a checkpoint's ``meta``;
+            and what the module says of itself in its own ``metadata``.
         network: The module, which export and summary look into.
     """
 
@@ -54,7 +55,8 @@ class TorchEngine:
             path: The file of the state dict.
             inputs: Their number is checked at the call: modules take theirs by position.
             outputs: As many tensors as the module returns.
-            network: ``"module:Class"``; the class is built without arguments. Entries of a
+            network: ``"module:Class"``; the class is built without arguments, or by its
+                ``for_state_dict`` where weights come in several layouts or widths. Entries of a
                 checkpoint that its module lists in ``TRAINING_KEYS`` are left out.
             threads: CPU threads; PyTorch has one number for the whole process, which is set.
                 0 leaves it.
@@ -70,7 +72,8 @@ class TorchEngine:
         state, self.metadata = load_state_dict(path)
         for key in getattr(module, "TRAINING_KEYS", ()):
             state.pop(key, None)
-        self.network = getattr(module, class_name)()
+        self.network = _build(getattr(module, class_name), state)
+        self.metadata = {**getattr(self.network, "metadata", {}), **self.metadata}
         _check_keys(path, self.network.state_dict(), state)
         # Old checkpoints lack the batch norms' counters, which only training reads.
         self.network.load_state_dict(state, strict=False)
@@ -92,6 +95,14 @@ class TorchEngine:
             results = (results,)
         named = zip(self._outputs, results, strict=True)
         return tuple(result.float().numpy() for _, result in named)
+
+
+def _build(network: Any, state: StateDict) -> torch.nn.Module:  # noqa: ANN401 - a module's class
+    """Build the module that a state dict is meant for."""
+    built: torch.nn.Module = (
+        network.for_state_dict(state) if hasattr(network, "for_state_dict") else network()
+    )
+    return built
 
 
 def load_state_dict(path: Path) -> tuple[StateDict, dict[str, str]]:
