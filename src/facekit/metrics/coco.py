@@ -82,7 +82,7 @@ def coco(
     with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress by print
         evaluation = tools.cocoeval.COCOeval(_annotations(tools, truths), iouType="bbox")
         evaluation.cocoDt = _results(tools, pool, evaluation.cocoGt)
-        evaluation.params.maxDets = [1, 10, max_detections]
+        evaluation.params.maxDets = [max_detections]
         evaluation.params.imgIds = list(range(1, len(truths) + 1))
         evaluation.params.catIds = [_FACE]
         evaluation.evaluate()
