@@ -11,7 +11,8 @@
     ├── ImageError             (ValueError)    an image that cannot be read or has a wrong shape
     ├── DatasetError           (ValueError)    an annotation that cannot be read: file, line, reason
     ├── OutputError            (OSError)       a result that cannot be written
-    └── BackendError           (RuntimeError)  a vendor's code failed; the cause is chained
+    ├── BackendError           (RuntimeError)  a vendor's code failed; the cause is chained
+    └── TrainingError          (RuntimeError)  a training cannot go on, e.g. its loss is not finite
 
 Catching :class:`FacekitError` catches everything that bad input can cause. Each message is one
 line that names what was wrong and the way out, so that it can be shown to a user as it stands.
@@ -31,6 +32,7 @@ __all__ = [
     "ImageError",
     "MissingDependencyError",
     "OutputError",
+    "TrainingError",
     "UnknownNameError",
     "WeightsError",
     "nearest",
@@ -200,3 +202,7 @@ class OutputError(FacekitError, OSError):
 
 class BackendError(FacekitError, RuntimeError):
     """A vendor's code failed; the original exception is the ``__cause__``."""
+
+
+class TrainingError(FacekitError, RuntimeError):
+    """A training that cannot go on; what it had kept until then is left as it is."""
