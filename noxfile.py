@@ -34,7 +34,6 @@ OLDEST = PYTHONS[0]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 MAX_WHEEL_MB = 30
-PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "scipy,google_crc32c,pycocotools"
 MAX_ENVIRONMENT_MB = 450
 
@@ -84,7 +83,7 @@ def torch(session: nox.Session) -> None:
 
     FACEKIT_TORCH may name a CPU build of torch.
     """
-    session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
+    session.install(os.environ.get("FACEKIT_TORCH", "torch"))
     _install(session, "torch", "export", "openvino", "eval", "tfrecord")
     engines = "torch,safetensors,onnx,onnxscript,openvino"
     _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
@@ -116,10 +115,9 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def datasets(session: nox.Session) -> None:
-    """Dataset formats, with what judges them: scipy, TFRecord's checksums, pycocotools."""
-    session.install(PYCOCOTOOLS)
+    """Dataset formats and metrics, with what judges them: scipy, pycocotools, TFRecord's sums."""
     _install(session, "eval", "tfrecord")
-    _pytest(session, "tests/datasets", require=DATASET_PACKAGES)
+    _pytest(session, "tests/datasets", "tests/metrics", require=DATASET_PACKAGES)
 
 
 @nox.session(python=OLDEST)

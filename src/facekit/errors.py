@@ -10,6 +10,7 @@
     ├── WeightsError           (ValueError)    weights missing, damaged or of another network
     ├── ImageError             (ValueError)    an image that cannot be read or has a wrong shape
     ├── DatasetError           (ValueError)    an annotation that cannot be read: file, line, reason
+    ├── MetricsError           (ValueError)    predictions or truth that cannot be scored
     ├── OutputError            (OSError)       a result that cannot be written
     ├── BackendError           (RuntimeError)  a vendor's code failed; the cause is chained
     └── TrainingError          (RuntimeError)  a training cannot go on, e.g. its loss is not finite
@@ -30,6 +31,7 @@ __all__ = [
     "DuplicateNameError",
     "FacekitError",
     "ImageError",
+    "MetricsError",
     "MissingDependencyError",
     "OutputError",
     "TrainingError",
@@ -194,6 +196,10 @@ class DatasetError(FacekitError, ValueError):
         self.reason = reason
         where = self.file if line is None else f"{self.file}:{line}"
         super().__init__(f"{where}: {reason}")
+
+
+class MetricsError(FacekitError, ValueError):
+    """Predictions or ground truth that cannot be scored; the message names the image and box."""
 
 
 class OutputError(FacekitError, OSError):

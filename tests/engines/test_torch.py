@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from facekit.engines import create_engine
+from facekit.engines.spec import NetworkSpec, sized
 from facekit.errors import BackendError, WeightsError
 
 NETWORK = """
@@ -32,6 +33,16 @@ class Scale(torch.nn.Module):
 class Alone(torch.nn.Linear):
     def __init__(self):
         super().__init__(2, 1, bias=False)
+
+class Wide(torch.nn.Linear):
+    @classmethod
+    def from_metadata(cls, metadata):
+        width = metadata.get("width", "2")
+        if not width.isdecimal():
+            raise ValueError(f"metadata width is not a number: {width!r}")
+        made = cls(int(width), 1, bias=False)
+        made.input_shape = (int(width),)
+        return made
 """
 A = np.array([[3, 5]], dtype=np.float32)
 B = np.array([[1, 7]], dtype=np.float32)
@@ -212,3 +223,26 @@ def test_many_threads_get_their_own_answers(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         totals = list(pool.map(lambda n: engine(A + n, B)[1].tolist(), range(100)))
     assert totals == [[[4 + n, 12 + n]] for n in range(100)]
+
+
+def save_wide(path: Path, width: int, metadata: dict[str, str]) -> Path:
+    import safetensors.torch
+    import torch
+
+    safetensors.torch.save_file({"weight": torch.ones(1, width)}, path, metadata)
+    return path
+
+
+def test_a_network_of_several_forms_takes_its_own_from_the_metadata(tmp_path: Path) -> None:
+    path = save_wide(tmp_path / "wide.safetensors", 5, {"width": "5"})
+    engine = create(path, "scale_network:Wide", inputs=["x"], outputs=["y"])
+    (answer,) = engine(np.full((1, 5), 2, dtype=np.float32))
+    assert answer.tolist() == [[10]]
+    spec = NetworkSpec("scale_network:Wide", ("x",), ("y",), (2,))
+    assert sized(spec, engine).input_shape == (5,)
+
+
+def test_metadata_that_ask_for_no_form_are_told(tmp_path: Path) -> None:
+    path = save_wide(tmp_path / "wide.safetensors", 5, {"width": "many"})
+    with pytest.raises(WeightsError, match=r"wide\.safetensors: metadata width .* 'many'"):
+        create(path, "scale_network:Wide", inputs=["x"], outputs=["y"])

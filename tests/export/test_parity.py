@@ -96,3 +96,17 @@ def test_a_trial_shows_the_photo(astronaut_path: Path, astronaut: FloatArray) ->
 def test_a_trial_on_no_photo_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
         trial_input(COLOUR, tmp_path / "none.jpg")
+
+
+def test_free_axes_are_tried_at_another_length() -> None:
+    class OffWhenShort(Doubling):
+        def __call__(self, *arrays: FloatArray) -> tuple[FloatArray, ...]:
+            self.off = 0.5 if arrays[0].shape[3] == 20 else 0
+            return super().__call__(*arrays)
+
+    trial, _ = trial_input(COLOUR)
+    free = NetworkSpec("a:B", ("image",), ("first", "second"), (3, 30, 40), free_axes=(1, 2))
+    assert compare(Doubling(), OffWhenShort(), trial, COLOUR)["second"] == 0
+    found = compare(Doubling(), OffWhenShort(), trial, free)
+    assert found["second"] == pytest.approx(0.5, abs=1e-6)
+    assert found["first"] == 0

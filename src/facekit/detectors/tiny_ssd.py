@@ -1,15 +1,19 @@
-"""The MobileNetV2 tiny SSD of OpenVINO's training extensions, 300 x 300; the default detector.
+"""The MobileNetV2 tiny SSD of OpenVINO's training extensions; the default detector.
 
 Anchors, decoding and suppression are those of MMDetection 1.x (openvinotoolkit/mmdetection,
 commit 9702c797: ``AnchorGenerator``, ``delta2bbox``, ``AnchorHead.get_bboxes_single``,
 ``multiclass_nms``), in the same order and in float32. MMDetection 1.x counts pixels inclusively;
 that arithmetic stays inside this module.
+
+The network is fully convolutional. Upstream stretches every photo to 300 x 300; `input_size` and
+`resize` choose other inputs, for which the same anchors are laid over a map of another size.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 import cv2
 import numpy as np
@@ -29,7 +33,7 @@ from facekit.types import Detections
 __all__ = ["SPEC", "TinySSD", "anchors"]
 
 SIZE: Final = 300
-"""Side of the network's input, pixels."""
+"""Side of upstream's input, pixels."""
 
 STRIDE: Final = 16
 """Pixels of the input a cell of the network's map."""
@@ -39,8 +43,15 @@ SPEC: Final = NetworkSpec(
     inputs=("image",),
     outputs=("logits", "deltas"),
     input_shape=(3, SIZE, SIZE),
+    free_axes=(1, 2),
 )
-"""RGB in 0..1 to logits ``(N, 3249, 2)``, background first, and deltas ``(N, 3249, 4)``."""
+"""RGB in 0..1 to logits ``(N, A, 2)``, background first, and deltas ``(N, A, 4)``.
+
+The anchors' number ``A`` is 3,249 for 300 x 300.
+"""
+
+Side = Annotated[int, Field(ge=STRIDE)]
+Size = tuple[int, int]
 
 _WIDTHS: Final = (9.4, 25.1, 14.7, 34.7, 143.0, 77.4, 128.8, 51.1, 75.6)
 _HEIGHTS: Final = (15.0, 39.6, 25.5, 63.2, 227.5, 162.9, 124.5, 105.1, 72.6)
@@ -50,26 +61,38 @@ _MAX_LOG_RATIO: Final = np.float32(abs(np.log(16 / 1000)))
 _MAX_MARGIN: Final = np.float32(80)
 
 
-def anchors() -> FloatArray:
+@functools.lru_cache(maxsize=32)
+def anchors(height: int = SIZE, width: int = SIZE) -> FloatArray:
     """Return the anchors in the network's order: row, column, shape.
 
+    Args:
+        height: Of the network's input, pixels.
+        width: Of the network's input, pixels.
+
     Returns:
-        ``(3249, 4)`` float32 x1 y1 x2 y2, pixels of the input, counted inclusively.
+        ``(A, 4)`` float32 x1 y1 x2 y2, read-only, pixels of the input, counted inclusively;
+        ``A = ceil(height / 16) * ceil(width / 16) * 9``.
     """
     extents = np.array([_WIDTHS, _HEIGHTS], dtype=np.float32).T - 1
     centre = (STRIDE - 1) / 2
     base = np.concatenate([centre - extents / 2, centre + extents / 2], axis=1).round()
-    shift = np.arange(-(-SIZE // STRIDE), dtype=np.float32) * STRIDE
-    y, x = np.meshgrid(shift, shift, indexing="ij")
+    down, across = (
+        np.arange(-(-side // STRIDE), dtype=np.float32) * STRIDE for side in (height, width)
+    )
+    y, x = np.meshgrid(down, across, indexing="ij")
     moved: FloatArray = np.stack([x, y, x, y], axis=-1)[..., None, :] + base.astype(np.float32)
-    return moved.reshape(-1, 4)
+    flat = moved.reshape(-1, 4)
+    flat.flags.writeable = False
+    return flat
 
 
 class TinySSD:
     """Finds faces of at least about 30 px in a 640 x 480 photo, in milliseconds on a CPU.
 
-    The whole photo is stretched to 300 x 300, so faces that are small in it are missed. Boxes are
-    clipped as MMDetection clips them: to the input, before they are brought to the photo's size.
+    By default the whole photo is stretched to 300 x 300, so faces that are small in it are missed:
+    faces under about 16 px of the input are beyond the anchors. A larger `input_size` finds smaller
+    faces, at a cost that grows with its area. Boxes are clipped as MMDetection clips them: to the
+    input, before they are brought to the photo's size.
 
     Attributes:
         class_names: ``("face",)``.
@@ -82,11 +105,16 @@ class TinySSD:
         """Options of the tiny SSD.
 
         Attributes:
+            input_size: What the network sees: height and width, pixels, or the side of a square.
+            resize: ``"stretch"`` gives every photo just that size; ``"keep_aspect"`` the largest
+                that fits into it in the photo's own proportions, in multiples of 16 px.
             nms_threshold: A face is dropped when its IoU with a better one is above this.
             max_detections: At most this many faces an image, the best.
             batch_size: Images of one forward pass.
         """
 
+        input_size: Side | tuple[Side, Side] = SIZE
+        resize: Literal["stretch", "keep_aspect"] = "stretch"
         nms_threshold: float = Field(default=0.45, ge=0, le=1)
         max_detections: int = Field(default=200, ge=1)
         batch_size: int = Field(default=16, ge=1)
@@ -119,31 +147,48 @@ class TinySSD:
             network=SPEC.network,
             threads=options.threads,
         )
-        self._anchors = anchors()
 
     def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
         """Find the faces of each image; see :class:`facekit.protocols.Detector`."""
         found: list[Detections] = []
         for chunk in read_chunks(images, self._options.batch_size):
-            logits, deltas = self._forward(_prepare(chunk))
-            found += [
-                self._to_detections(logits[i], deltas[i], (image.shape[0], image.shape[1]))
-                for i, image in enumerate(chunk)
-            ]
+            found += self._detect_chunk(chunk)
         return found
 
+    def _detect_chunk(self, chunk: Sequence[RgbImage]) -> list[Detections]:
+        """Run images whose inputs have one size together, and answer in the images' order."""
+        sizes = [self._input_size(image) for image in chunk]
+        found: dict[int, Detections] = {}
+        for size in dict.fromkeys(sizes):
+            rows = [row for row, own in enumerate(sizes) if own == size]
+            logits, deltas = self._forward(_prepare([chunk[row] for row in rows], size))
+            for i, row in enumerate(rows):
+                height, width = chunk[row].shape[:2]
+                found[row] = self._to_detections(logits[i], deltas[i], (height, width), size)
+        return [found[row] for row in range(len(chunk))]
+
+    def _input_size(self, image: RgbImage) -> Size:
+        """Return the height and width that an image is stretched to."""
+        wanted = self._options.input_size
+        height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
+        if self._options.resize == "stretch":
+            return height, width
+        factor = min(height / image.shape[0], width / image.shape[1])
+        return _whole_cells(image.shape[0] * factor), _whole_cells(image.shape[1] * factor)
+
     def _forward(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Run the network on ``(N, 3, 300, 300)``.
+        """Run the network on ``(N, 3, height, width)``.
 
         Returns:
-            Logits ``(N, 3249, 2)``, background first, and deltas ``(N, 3249, 4)``.
+            Logits ``(N, A, 2)``, background first, and deltas ``(N, A, 4)``.
 
         Raises:
             WeightsError: If the network answers for other anchors.
-            BackendError: If the engine fails.
+            BackendError: If the engine fails, as it does where the weights' file is of one input
+                size only and this is another.
         """
         logits, deltas = self._engine(batch)
-        rows = (len(batch), len(self._anchors))
+        rows = (len(batch), len(anchors(*batch.shape[2:])))
         if logits.shape != (*rows, 2) or deltas.shape != (*rows, 4):
             reason = (
                 f"weights of another network: expected logits {(*rows, 2)} and deltas "
@@ -153,20 +198,26 @@ class TinySSD:
         return logits, deltas
 
     def _to_detections(
-        self, logits: FloatArray, deltas: FloatArray, image_size: tuple[int, int]
+        self,
+        logits: FloatArray,
+        deltas: FloatArray,
+        image_size: Size,
+        input_size: Size = (SIZE, SIZE),
     ) -> Detections:
         """Turn the network's answer for one image into faces of that image's pixels.
 
         Args:
-            logits: ``(3249, 2)``, background first.
-            deltas: ``(3249, 4)`` dx, dy, dw, dh.
+            logits: ``(A, 2)``, background first.
+            deltas: ``(A, 4)`` dx, dy, dw, dh.
             image_size: Height and width of the photo, pixels.
+            input_size: Height and width of the network's input, pixels.
         """
         scores = _face_scores(logits)
         likely = scores > np.float32(self.score_threshold)
         scores, height, width = scores[likely], *image_size
-        inclusive = _decode(deltas[likely], self._anchors[likely])
-        inclusive /= np.array([SIZE / width, SIZE / height] * 2, dtype=np.float32)
+        inclusive = _decode(deltas[likely], anchors(*input_size)[likely], input_size)
+        scale = [input_size[1] / width, input_size[0] / height]
+        inclusive /= np.array(scale * 2, dtype=np.float32)
         kept = nms(inclusive, scores, self._options.nms_threshold, inclusive=True)
         kept = kept[: self._options.max_detections]
         # The last pixel counted inclusively ends one further on in continuous coordinates.
@@ -178,17 +229,23 @@ class TinySSD:
         )
 
 
-def _prepare(images: Sequence[RgbImage]) -> FloatArray:
+def _whole_cells(side: float) -> int:
+    """Return the multiple of the stride that is nearest to a side of the input, at least one."""
+    return max(round(side / STRIDE), 1) * STRIDE
+
+
+def _prepare(images: Sequence[RgbImage], size: Size = (SIZE, SIZE)) -> FloatArray:
     """Stretch images to the network's input.
 
     MMDetection's test pipeline: ``mmcv.imresize``, which is ``cv2.resize`` on uint8, bilinear and
     without smoothing, then RGB / 255.
 
     Returns:
-        ``(N, 3, 300, 300)`` float32 in [0, 1].
+        ``(N, 3, *size)`` float32 in [0, 1].
     """
+    height, width = size
     stretched = [
-        cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for image in images
+        cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in images
     ]
     planes = np.stack(stretched).transpose(0, 3, 1, 2)
     batch: FloatArray = np.divide(planes, np.float32(255), dtype=np.float32, order="C")
@@ -202,15 +259,19 @@ def _face_scores(logits: FloatArray) -> FloatArray:
     return scores
 
 
-def _decode(deltas: FloatArray, priors: FloatArray) -> npt.NDArray[np.float32]:
+def _decode(
+    deltas: FloatArray, priors: FloatArray, size: Size = (SIZE, SIZE)
+) -> npt.NDArray[np.float32]:
     """Apply deltas to anchors: MMDetection 1.x's ``delta2bbox``.
 
     Args:
         deltas: ``(n, 4)`` in units of the anchor over the deviations .1 .1 .2 .2.
         priors: ``(n, 4)`` anchors, pixels counted inclusively.
+        size: Height and width of the network's input, pixels.
 
     Returns:
-        ``(n, 4)`` x1 y1 x2 y2, pixels of the input counted inclusively, within 0 and 299.
+        ``(n, 4)`` x1 y1 x2 y2, pixels of the input counted inclusively, within the input: 0 and
+        299 for 300 px.
     """
     scaled = deltas * _DEVIATIONS
     centre = (priors[:, :2] + priors[:, 2:]) * np.float32(0.5)
@@ -220,5 +281,7 @@ def _decode(deltas: FloatArray, priors: FloatArray) -> npt.NDArray[np.float32]:
     corners = np.concatenate(
         [middle - half + np.float32(0.5), middle + half - np.float32(0.5)], axis=1
     )
-    clipped: FloatArray = corners.clip(0, SIZE - 1)
+    height, width = size
+    last = np.array([width - 1, height - 1] * 2, dtype=np.float32)
+    clipped: FloatArray = corners.clip(0, last)
     return clipped

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+from typing import Any
 
 from facekit.errors import FacekitError, UnknownNameError
 from facekit.registry import ROLES, Backend, Role, backends, find, load_class
 
-__all__ = ["NetworkSpec", "find_spec"]
+__all__ = ["NetworkSpec", "find_spec", "sized"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +24,25 @@ class NetworkSpec:
         inputs: Names of the graph's inputs, in the order of the module's arguments.
         outputs: Names of the graph's outputs, in the order of the module's results.
         input_shape: Shape of one input without its batch axis, channels first.
+        free_axes: Axes of ``input_shape`` that may have any length; exports keep them free.
     """
 
     network: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     input_shape: tuple[int, ...]
+    free_axes: tuple[int, ...] = ()
+
+
+def sized(spec: NetworkSpec, engine: Any) -> NetworkSpec:  # noqa: ANN401 - engines have no common base
+    """Return a network's door with the input shape of loaded weights, where those have their own.
+
+    Args:
+        spec: What the backend declares.
+        engine: Torch's engine, whose module may have an ``input_shape``, or any other.
+    """
+    shape = getattr(getattr(engine, "network", None), "input_shape", None)
+    return spec if shape is None else dataclasses.replace(spec, input_shape=tuple(shape))
 
 
 def find_spec(name: str, role: Role | None = None) -> tuple[Backend, NetworkSpec]:

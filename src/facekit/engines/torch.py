@@ -32,7 +32,8 @@ class TorchEngine:
     """A state dict in its torch module, in evaluation mode.
 
     Attributes:
-        metadata: A safetensors file's metadata, or the text entries of a checkpoint's ``meta``.
+        metadata: A safetensors file's metadata, or the text entries of a checkpoint's ``meta``;
+            and what the module says of itself in its own ``metadata``.
         network: The module, which export and summary look into.
     """
 
@@ -54,8 +55,11 @@ class TorchEngine:
             path: The file of the state dict.
             inputs: Their number is checked at the call: modules take theirs by position.
             outputs: As many tensors as the module returns.
-            network: ``"module:Class"``; the class is built without arguments. Entries of a
-                checkpoint that its module lists in ``TRAINING_KEYS`` are left out.
+            network: ``"module:Class"``; the class is built without arguments, or by its
+                ``from_metadata`` or ``for_state_dict``, where it has one: a network that comes in
+                several forms reads its own from what the file says of itself, or from the names
+                and shapes of its tensors. Entries of a checkpoint that its module lists in
+                ``TRAINING_KEYS`` are left out.
             threads: CPU threads; PyTorch has one number for the whole process, which is set.
                 0 leaves it.
 
@@ -70,7 +74,8 @@ class TorchEngine:
         state, self.metadata = load_state_dict(path)
         for key in getattr(module, "TRAINING_KEYS", ()):
             state.pop(key, None)
-        self.network = getattr(module, class_name)()
+        self.network = _built(path, getattr(module, class_name), self.metadata, state)
+        self.metadata = {**getattr(self.network, "metadata", {}), **self.metadata}
         _check_keys(path, self.network.state_dict(), state)
         # Old checkpoints lack the batch norms' counters, which only training reads.
         self.network.load_state_dict(state, strict=False)
@@ -92,6 +97,23 @@ class TorchEngine:
             results = (results,)
         named = zip(self._outputs, results, strict=True)
         return tuple(result.float().numpy() for _, result in named)
+
+
+def _built(path: Path, kind: Any, metadata: Mapping[str, str], state: StateDict) -> torch.nn.Module:  # noqa: ANN401 - a class
+    """Build a module, in the form that the file asks for where there are several.
+
+    Raises:
+        WeightsError: If the metadata ask for a form that there is not.
+    """
+    if hasattr(kind, "for_state_dict"):
+        fitting: torch.nn.Module = kind.for_state_dict(state)
+        return fitting
+    build = getattr(kind, "from_metadata", None)
+    try:
+        built: torch.nn.Module = kind() if build is None else build(metadata)
+    except ValueError as error:
+        raise WeightsError(path, str(error)) from error
+    return built
 
 
 def load_state_dict(path: Path) -> tuple[StateDict, dict[str, str]]:

@@ -17,7 +17,7 @@ from typing import Any
 from facekit import atomic
 from facekit import weights as weights_files
 from facekit.engines import SUFFIXES, Engine, create_engine
-from facekit.engines.spec import NetworkSpec, find_spec
+from facekit.engines.spec import NetworkSpec, find_spec, sized
 from facekit.errors import BackendError, MissingDependencyError, OutputError, WeightsError
 from facekit.export.parity import DEFAULT_TOLERANCE, ParityReport, compare, trial_input
 from facekit.registry import Role
@@ -70,8 +70,9 @@ def export(
     target = _checked_target(out)
     source = weights_files.resolve(weights, default=backend.name)
     _check_source(source, target)
-    trial, described = trial_input(spec, photo)
     engine = _engine(source, spec)
+    spec = sized(spec, engine)
+    trial, described = trial_input(spec, photo)
     with _beside(target) as folder:
         written = folder / target.name
         _write(engine, source, spec, written)

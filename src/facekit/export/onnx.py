@@ -26,9 +26,14 @@ _IR_VERSION = 10
 
 _EXAMPLE_BATCH = 2
 
+_AXIS_NAMES = ("channels", "height", "width")
+
+_LEAST_SIDE = 16
+"""Shorter sides would be cases of their own to the tracer, which asks whether a map is 1 px."""
+
 
 def write(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write an ONNX file with any batch size.
+    """Write an ONNX file with any batch size, and any length of the spec's free axes.
 
     Args:
         network: In evaluation mode.
@@ -41,7 +46,9 @@ def write(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[s
     """
     # An example batch of 1 would be taken for a constant.
     example = tuple(torch.zeros(_EXAMPLE_BATCH, *spec.input_shape) for _ in spec.inputs)
-    batch = torch.export.Dim("batch")
+    free = {0: torch.export.Dim("batch")}
+    for axis in spec.free_axes:
+        free[axis + 1] = torch.export.Dim(_AXIS_NAMES[axis], min=_LEAST_SIDE)
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -51,7 +58,7 @@ def write(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[s
                 opset_version=OPSET,
                 input_names=spec.inputs,
                 output_names=spec.outputs,
-                dynamic_shapes=tuple({0: batch} for _ in spec.inputs),
+                dynamic_shapes=tuple(free for _ in spec.inputs),
                 verbose=False,
             )
             program.model.ir_version = min(program.model.ir_version, _IR_VERSION)

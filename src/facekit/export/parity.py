@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -99,6 +99,8 @@ def compare(
 ) -> dict[str, float]:
     """Run both engines on a batch, and the exported one also on its first image alone.
 
+    Where axes are free, both also run on a part of the picture, half as long along them.
+
     Args:
         source: The engine to be matched.
         exported: The engine to be judged.
@@ -108,13 +110,27 @@ def compare(
     Returns:
         Largest absolute difference of each output; infinite where the shapes differ.
     """
-    wanted = source(*[trial for _ in spec.inputs])
-    batch = exported(*[trial for _ in spec.inputs])
-    single = exported(*[trial[:1] for _ in spec.inputs])
+    wanted = _run(source, trial, spec)
+    pairs = [(wanted, _run(exported, trial, spec))]
+    pairs.append(([want[:1] for want in wanted], _run(exported, trial[:1], spec)))
+    if spec.free_axes:
+        part = _part(trial, spec.free_axes)
+        pairs.append((_run(source, part, spec), _run(exported, part, spec)))
     return {
-        name: max(_difference(want, whole), _difference(want[:1], one))
-        for name, want, whole, one in zip(spec.outputs, wanted, batch, single, strict=True)
+        name: max(_difference(want[i], have[i]) for want, have in pairs)
+        for i, name in enumerate(spec.outputs)
     }
+
+
+def _run(engine: Engine, trial: FloatArray, spec: NetworkSpec) -> Sequence[FloatArray]:
+    return engine(*[trial for _ in spec.inputs])
+
+
+def _part(trial: FloatArray, free_axes: Sequence[int]) -> FloatArray:
+    """Return the first half along the axes; `free_axes` do not count the batch's."""
+    for axis in free_axes:
+        trial = trial.take(range(trial.shape[axis + 1] // 2), axis=axis + 1)
+    return trial
 
 
 def _difference(want: FloatArray, have: FloatArray) -> float:

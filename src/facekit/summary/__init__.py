@@ -8,7 +8,7 @@ from typing import Any
 
 from facekit import weights as weights_files
 from facekit.engines import SUFFIXES, create_engine
-from facekit.engines.spec import NetworkSpec, find_spec
+from facekit.engines.spec import NetworkSpec, find_spec, sized
 from facekit.errors import WeightsError
 from facekit.registry import Role
 from facekit.summary.layers import Layer, Summary
@@ -37,12 +37,12 @@ def summary(
     """
     backend, spec = find_spec(name, role)
     path = weights_files.resolve(weights, default=backend.name)
-    layers = _layers(path, spec)
-    return Summary(backend.name, str(path), (1, *spec.input_shape), layers)
+    layers, shape = _layers(path, spec)
+    return Summary(backend.name, str(path), (1, *shape), layers)
 
 
-def _layers(path: Path, spec: NetworkSpec) -> tuple[Layer, ...]:
-    """Read the layers by the weights' suffix.
+def _layers(path: Path, spec: NetworkSpec) -> tuple[tuple[Layer, ...], tuple[int, ...]]:
+    """Read the layers, and the shape of their input, by the weights' suffix.
 
     Raises:
         WeightsError: If the weights are of a kind that has no summary.
@@ -51,7 +51,7 @@ def _layers(path: Path, spec: NetworkSpec) -> tuple[Layer, ...]:
     if suffix in SUFFIXES["onnxruntime"]:
         from facekit.summary.onnx import onnx_layers  # noqa: PLC0415 - ONNX Runtime
 
-        return onnx_layers(path, spec)
+        return onnx_layers(path, spec), spec.input_shape
     if suffix not in SUFFIXES["torch"]:
         known = ", ".join((*SUFFIXES["onnxruntime"], *SUFFIXES["torch"]))
         raise WeightsError(path, f"a summary reads {known}, not {suffix!r}")
@@ -61,5 +61,5 @@ def _layers(path: Path, spec: NetworkSpec) -> tuple[Layer, ...]:
     )
     from facekit.summary.torch import torch_layers  # noqa: PLC0415 - torch
 
-    layers: tuple[Layer, ...] = torch_layers(engine.network, spec)
-    return layers
+    spec = sized(spec, engine)
+    return torch_layers(engine.network, spec), spec.input_shape
