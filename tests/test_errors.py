@@ -20,6 +20,7 @@ from facekit import errors
         (errors.MetricsError, ValueError),
         (errors.OutputError, OSError),
         (errors.BackendError, RuntimeError),
+        (errors.TrainingError, RuntimeError),
     ],
 )
 def test_the_tree_is_the_one_drawn(kind: type[Exception], builtin: type[Exception]) -> None:
