@@ -76,6 +76,20 @@ ALLOWED: dict[str, set[str]] = {
     },
     "export": {"atomic", "engines", "errors", "images", "registry", "weights"},
     "summary": {"engines", "errors", "registry", "weights"},
+    "training": {
+        "atomic",
+        "boxes",
+        "config",
+        "datasets",
+        "draw",
+        "errors",
+        "images",
+        "mean_shape",
+        "metrics",
+        "networks",
+        "types",
+        "weights",
+    },
     "testing": {"atomic", "boxes", "errors", "images", "protocols", "registry", "types"},
     "__main__": {"cli"},
 }
@@ -84,6 +98,7 @@ ANYTHING = {"cli", "__init__"}
 HEAVY = {
     "detectron2",
     "jax",
+    "lightning",
     "mmcv",
     "mmdet",
     "onnx",

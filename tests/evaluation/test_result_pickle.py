@@ -33,7 +33,7 @@ def test_the_layout_of_1x(tmp_path: Path, protocol: int) -> None:
     read = result_pickle.read(dump(tmp_path, [[ROWS], [NONE]], protocol), NAMES)
     assert list(read) == NAMES
     np.testing.assert_array_equal(read["x/a.jpg"].boxes, [[0, 0, 10, 20], [1, 2, 4, 6]])
-    np.testing.assert_array_equal(read["x/a.jpg"].scores, np.float32([0.9, 0.5]))
+    np.testing.assert_array_equal(read["x/a.jpg"].scores, np.array([0.9, 0.5], np.float32))
     assert len(read["x/b.jpg"]) == 0
 
 
@@ -69,7 +69,7 @@ def test_the_layout_of_3x_by_the_images_paths(tmp_path: Path, protocol: int) -> 
     read = result_pickle.read(dump(tmp_path, entries, protocol), NAMES)
     assert list(read) == NAMES
     assert read["x/a.jpg"].image_size == (100, 200)
-    np.testing.assert_array_equal(read["x/a.jpg"].scores, np.float32([0.9, 0.5]))
+    np.testing.assert_array_equal(read["x/a.jpg"].scores, np.array([0.9, 0.5], np.float32))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

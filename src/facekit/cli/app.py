@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from facekit import __version__
-from facekit.cli import backends, convert, dataset, detect, evaluate, export, summary, weights
+from facekit.cli import (
+    backends,
+    convert,
+    dataset,
+    detect,
+    evaluate,
+    export,
+    summary,
+    train,
+    weights,
+)
 from facekit.cli.exits import FAILED, GuardedGroup
 
 __all__ = ["app"]
@@ -26,6 +36,7 @@ app.command("summary")(summary.summary)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("convert")(convert.convert)
+app.command("train")(train.train)
 app.add_typer(dataset.app, name="dataset")
 
 

@@ -64,7 +64,6 @@ class Request:
         restart: Whether predictions of something else are removed.
         json: Whether to print JSON.
         plots: Whether to draw curves.
-        card: Whether to write model cards.
     """
 
     dataset: str
@@ -90,7 +89,6 @@ class Request:
     restart: bool = False
     json: bool = False
     plots: bool = True
-    card: bool = False
 
 
 def evaluate(
@@ -263,14 +261,6 @@ def evaluate(
             rich_help_panel=_OUTPUT,
         ),
     ] = True,
-    card: Annotated[
-        bool,
-        typer.Option(
-            "--card",
-            help="Write a model card for each backend into DIR; measures time and memory too.",
-            rich_help_panel=_OUTPUT,
-        ),
-    ] = False,
 ) -> None:
     """Measure detectors, landmarkers or classifiers on an annotated dataset.
 
@@ -302,7 +292,6 @@ def evaluate(
         restart=restart,
         json=json,
         plots=plots,
-        card=card,
     )
     from facekit.cli.evaluate_run import run  # noqa: PLC0415 - OpenCV, Pillow, pydantic
 

@@ -52,9 +52,6 @@ def run(request: Request) -> None:
     planned = _plan(request)
     if request.out is not None:
         check_folder(request.out)
-    elif request.card:
-        message = "--card writes into the folder of --out: name one"
-        raise ConfigError(message)
     _check_plots(request)
     records = records_of(request)
     if request.out is not None:
