@@ -124,6 +124,7 @@ MALFORMED = {
     "a blank face": (("a.jpg", "1", ""), 3, "expected 10 numbers"),
     "a word": (("a.jpg", "1", "1 2 3 x 0 0 0 0 0 0"), 3, "expected 10 numbers"),
     "commas": (("a.jpg", "1", FACE.replace(" ", ",")), 3, "expected 10 numbers"),
+    "underscores": (("a.jpg", "1", "1_0 2 3 4 0 0 0 0 0 0"), 3, "expected 10 numbers"),
     "nan": (("a.jpg", "1", "nan 2 3 4 0 0 0 0 0 0"), 3, "not a box"),
     "infinite": (("a.jpg", "1", "1 2 inf 4 0 0 0 0 0 0"), 3, "not a box"),
     "blur of 3": (("a.jpg", "1", "1 2 3 4 3 0 0 0 0 0"), 3, "blur must be 0 to 2, got 3"),

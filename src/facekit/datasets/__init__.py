@@ -6,9 +6,10 @@
 """
 
 from facekit.datasets.formats import Format, Losses, formats, read, write
-from facekit.datasets.records import FaceRecord, ImageRecord, Provenance, Repair
+from facekit.datasets.records import FaceColumns, FaceRecord, ImageRecord, Provenance, Repair
 
 __all__ = [
+    "FaceColumns",
     "FaceRecord",
     "Format",
     "ImageRecord",

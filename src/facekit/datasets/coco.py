@@ -42,6 +42,8 @@ from facekit.errors import DatasetError
 
 __all__ = ["HOLDS", "read", "write"]
 
+_ENCODE: Final = json.JSONEncoder(allow_nan=False).encode
+
 HOLDS: Final = Holds(
     fields=frozenset(
         {"label", "landmarks", "scheme", "visibility", "polygons", "ignore", "size"},
@@ -292,7 +294,7 @@ class _Writer:
 
     def _dump(self, value: object) -> str:
         try:
-            return json.dumps(value, allow_nan=False)
+            return _ENCODE(value)
         except ValueError as error:
             reason = f"a number that JSON cannot hold in {value!r}"
             raise DatasetError(self._path, None, reason) from error

@@ -1,76 +1,46 @@
 """One typed record an image: what every dataset format is read into and written from.
 
 Boxes and points are continuous pixels, 0-based: pixel ``i`` covers ``[i, i + 1)``. Published
-integers are kept as they are; each format's module says where its own origin lies. Records are
-plain Python values, so that a million of them stream in constant memory and compare with ``==``.
+integers are kept as they are; each format's module says where its own origin lies. A million
+records stream in constant memory; they compare with ``==``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
+from facekit.datasets.columns import FaceColumns, Faces
+from facekit.datasets.faces import EMPTY, FACE, Box, FaceRecord, Point, Value, extent_of
 from facekit.errors import DatasetError
 
 __all__ = [
     "EMPTY",
     "FACE",
     "Box",
+    "FaceColumns",
     "FaceRecord",
+    "Faces",
     "ImageRecord",
     "Point",
     "Provenance",
     "Repair",
+    "Value",
     "extent_of",
+    "repairs_of",
     "safe_name",
 ]
 
-Box = tuple[float, float, float, float]
-"""``x1, y1, x2, y2``, continuous pixels."""
-
-Point = tuple[float, float]
-"""``x, y``, continuous pixels."""
-
-Value = str | int | float | bool
-FACE = "face"
 _LONGEST_PART = 255
 _LONGEST_NAME = 1000
-
-
-class _Empty(Mapping[str, Value]):
-    """No attributes: one read-only object for a million records, which also pickles."""
-
-    __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
-
-    def __getitem__(self, key: str) -> Value:
-        raise KeyError(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Mapping) and not other
-
-    def __repr__(self) -> str:
-        return "{}"
-
-    def __reduce__(self) -> str:
-        return "EMPTY"
-
-
-EMPTY: Final[Mapping[str, Value]] = _Empty()
-"""The attributes of a record that has none."""
-
-
-def _empty() -> Mapping[str, Value]:
-    """Return :data:`EMPTY`, for dataclass defaults."""
-    return EMPTY
+# What needs no second look: most names of most datasets.
+_PLAIN_NAME: Final = re.compile(r"(?:\w[\w.-]{0,99}/)*\w[\w.-]{0,99}", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,43 +79,6 @@ class Repair:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class FaceRecord:
-    """One annotated face.
-
-    Attributes:
-        box: ``x1, y1, x2, y2``, pixels; may leave the image where the format allows it.
-        label: The class; ``"face"`` where faces are all there is.
-        landmarks: ``x, y`` of each point in the scheme's order, or ``None``.
-        scheme: The name of the point scheme (``"ibug68"``), or ``""`` without landmarks.
-        visibility: COCO's 0, 1 or 2 for each point, or ``None``.
-        polygons: Outlines as flat ``x, y, x, y, ...``, pixels, or ``None``.
-        attributes: Whatever else the format says of the face (``blur``, ``occlusion``, ...).
-        ignore: Neither a face to find nor background.
-        line: The line of the annotation file, from 1, or ``None``.
-    """
-
-    box: Box
-    label: str = FACE
-    landmarks: tuple[Point, ...] | None = None
-    scheme: str = ""
-    visibility: tuple[int, ...] | None = None
-    polygons: tuple[tuple[float, ...], ...] | None = None
-    attributes: Mapping[str, Value] = dataclasses.field(default_factory=_empty)
-    ignore: bool = False
-    line: int | None = dataclasses.field(default=None, compare=False)
-
-    @property
-    def width(self) -> float:
-        """Width of the box, pixels."""
-        return self.box[2] - self.box[0]
-
-    @property
-    def height(self) -> float:
-        """Height of the box, pixels."""
-        return self.box[3] - self.box[1]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
     """One image and its faces.
 
@@ -154,7 +87,7 @@ class ImageRecord:
         root: The folder that ``name`` is relative to, or ``None`` where images are not at hand.
         data: The encoded image, where the format carries it (TFRecord), else ``None``.
         size: True height and width, pixels, or ``None`` where nobody has looked.
-        faces: The faces in the annotation's order.
+        faces: The faces in the annotation's order: a tuple, or columns that equal it.
         attributes: Whatever else the format says of the image.
         source: Where the record was read.
         repairs: What the reader mended.
@@ -164,8 +97,8 @@ class ImageRecord:
     root: Path | None = dataclasses.field(default=None, compare=False)
     data: bytes | None = None
     size: tuple[int, int] | None = None
-    faces: tuple[FaceRecord, ...] = ()
-    attributes: Mapping[str, Value] = dataclasses.field(default_factory=_empty)
+    faces: Faces = ()
+    attributes: Mapping[str, Value] = dataclasses.field(default_factory=lambda: EMPTY)
     source: Provenance | None = dataclasses.field(default=None, compare=False)
     repairs: tuple[Repair, ...] = dataclasses.field(default=(), compare=False)
 
@@ -174,19 +107,37 @@ class ImageRecord:
         """The image file, or ``None`` where the root is unknown."""
         return None if self.root is None else self.root / self.name
 
+    @property
+    def boxes(self) -> npt.NDArray[np.float64]:
+        """The boxes of all faces, ``(n, 4)`` float64: ``x1, y1, x2, y2``, pixels."""
+        if isinstance(self.faces, FaceColumns):
+            return self.faces.boxes
+        return np.array([face.box for face in self.faces], dtype=np.float64).reshape(-1, 4)
+
+    @property
+    def ignored(self) -> npt.NDArray[np.bool_]:
+        """Which faces are neither to be found nor background, ``(n,)`` bool."""
+        if isinstance(self.faces, FaceColumns):
+            return self.faces.ignore
+        return np.array([face.ignore for face in self.faces], dtype=bool)
+
+    def column(self, name: str, missing: Value = 0) -> npt.NDArray[Any]:
+        """Return an attribute of all faces as an array.
+
+        Args:
+            name: The attribute, such as ``"blur"``.
+            missing: What stands for it where a face does not have it.
+
+        Returns:
+            ``(n,)``, of the type of the values.
+        """
+        if isinstance(self.faces, FaceColumns) and name in self.faces.names:
+            return self.faces.attributes[name]
+        return np.array([face.attributes.get(name, missing) for face in self.faces])
+
     def replace(self, **changes: Any) -> ImageRecord:  # noqa: ANN401 - the fields' own types
         """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
-
-
-def extent_of(points: Iterable[Point]) -> Box:
-    """Return the smallest box around points.
-
-    Args:
-        points: ``x, y`` pairs, pixels; at least one.
-    """
-    columns, rows = zip(*points, strict=True)
-    return (min(columns), min(rows), max(columns), max(rows))
 
 
 def safe_name(name: str, file: object, line: int | None = None) -> str:
@@ -204,6 +155,8 @@ def safe_name(name: str, file: object, line: int | None = None) -> str:
         DatasetError: If it is empty, absolute, would leave the dataset's folder, or is longer or
             of other characters than a file's name can be.
     """
+    if len(name) <= _LONGEST_PART and _PLAIN_NAME.fullmatch(name):
+        return name
     path = PurePosixPath(name.strip().replace("\\", "/"))
     if not path.parts or "\0" in name:
         raise DatasetError(file, line, f"not a file name: {name!r}")
