@@ -21,7 +21,8 @@ Array = npt.NDArray[Any]
 
 def write(folder: Path, image: Array, *faces: FaceRecord) -> str:
     images.write(folder / "a.png", image)
-    datasets.write([ImageRecord(name="a.png", faces=faces)], f"coco:{folder / 'a.json'}")
+    record = ImageRecord(name="a.png", size=image.shape[:2], faces=faces)
+    datasets.write([record], f"coco:{folder / 'a.json'}")
     return f"coco:{folder / 'a.json'}"
 
 

@@ -110,7 +110,9 @@ def _cut(name: str, grey: GreyImage, record: FaceRecord) -> Face:
     x, y, side = (float(value) for value in canonical_square(points))
     half = _REACH / 2 * side
     height, width = grey.shape
-    left, top = (int(min(max(low, 0), end - 1)) for low, end in ((x - half, width), (y - half, height)))
+    left, top = (
+        int(min(max(low, 0), end - 1)) for low, end in ((x - half, width), (y - half, height))
+    )
     right, bottom = max(left + 1, int(x + half) + 1), max(top + 1, int(y + half) + 1)
     part = grey[top:bottom, left:right]
     points -= np.array([left, top], dtype=np.float32)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -145,16 +145,13 @@ class Crops:
             return f"item {index}"
         return self._pools[0].faces[index].name
 
-    def _face(self, key: ItemKey, random: Any) -> Face:  # noqa: ANN401 - numpy's generator
+    def _face(self, key: ItemKey, random: np.random.Generator) -> Face:
         if len(self._pools) == 1:
             return self._pools[0].faces[key.index]
-        weights = [pool.weight(key.progress) for pool in self._pools]
-        drawn = random.random() * sum(weights)
-        for pool, weight in zip(self._pools, weights, strict=True):
-            drawn -= weight
-            if drawn < 0:
-                break
-        return pool.faces[int(random.integers(len(pool.faces)))]
+        ends = np.cumsum([pool.weight(key.progress) for pool in self._pools])
+        number = int(np.searchsorted(ends[:-1], random.random() * ends[-1], side="right"))
+        faces = self._pools[number].faces
+        return faces[int(random.integers(len(faces)))]
 
     def _size(self, progress: float) -> int:
         later = [stage.size for stage in self._stages if progress < stage.until]

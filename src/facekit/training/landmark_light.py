@@ -6,6 +6,7 @@ own values. Points do not move here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -104,7 +105,7 @@ def _parts(count: int, share: float, generator: torch.Generator) -> Iterator[sli
     chosen = int(share * count + drawn[0])
     first = int(drawn[1] * (count - chosen + 1))
     bounds = [first + chosen * part // _GROUPS for part in range(_GROUPS + 1)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         if end > start:
             yield slice(start, end)
 
@@ -121,7 +122,7 @@ def _soften(crops: Tensor, light: Light, generator: torch.Generator) -> Tensor:
     for part in _parts(len(crops), light.coarse, generator):
         drawn, kind = torch.rand(2, device=generator.device, generator=generator).tolist()
         # Even steps in the logarithm: a face of 24 px is as likely as one of 100.
-        small = max(8, int(size * light.coarsest ** drawn))
+        small = max(8, int(size * light.coarsest**drawn))
         back = InterpolationMode.BILINEAR if kind < 0.7 else InterpolationMode.BICUBIC  # noqa: PLR2004 - a share
         coarse = F.resize(crops[part], [small, small], antialias=True)
         crops[part] = F.resize(coarse, [size, size], interpolation=back, antialias=True)

@@ -178,7 +178,7 @@ class Landmarks(Recipe):
 
     def sheet(self, network: nn.Module, device: torch.device) -> RgbImage | None:
         """Return faces of the validation, or of the training, with the points placed on them."""
-        pools = list(self._held.values()) or [pool.faces for pool in self._pools]
+        pools = [*self._held.values()] or [list(pool.faces) for pool in self._pools]
         count = -(-_SHEET_FACES // len(pools))
         faces = [face for pool in pools for face in pool[:: max(1, len(pool) // count)][:count]]
         crops = [plain_crop(face, INPUT_SIZE, self.options.crop_scale) for face in faces]
