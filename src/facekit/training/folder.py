@@ -63,6 +63,14 @@ class RunFolder:
         """
         return self.path / "sheets" / f"epoch_{epoch:03d}.jpg"
 
+    def kept(self, epoch: int) -> Path:
+        """Return where the weights of an epoch that stay lie.
+
+        Args:
+            epoch: Counted from 1.
+        """
+        return self.path / "kept" / f"epoch_{epoch:03d}.safetensors"
+
     def open(self, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
         """Make the folder ready to be written, and keep the configuration in it.
 
@@ -103,5 +111,5 @@ class RunFolder:
             weights.with_suffix(".json").unlink(missing_ok=True)
         for file in (self.state, self.log):
             file.unlink(missing_ok=True)
-        for folder in (self.tensorboard, self.path / "sheets"):
+        for folder in (self.tensorboard, self.path / "sheets", self.path / "kept"):
             shutil.rmtree(folder, ignore_errors=True)
