@@ -163,7 +163,8 @@ def save_weights(path: Path, network: nn.Module, facts: Mapping[str, Any]) -> No
 
     Args:
         path: ``NAME.safetensors``; the facts become ``NAME.json``.
-        network: Any network. What it says of itself in its own ``metadata`` goes into the file.
+        network: Any network; texts in its ``metadata``, where it has one, go into the file: what
+            an adapter must know to run it.
         facts: Plain values.
 
     Raises:
