@@ -163,13 +163,15 @@ def save_weights(path: Path, network: nn.Module, facts: Mapping[str, Any]) -> No
 
     Args:
         path: ``NAME.safetensors``; the facts become ``NAME.json``.
-        network: Any network.
+        network: Any network; texts in its ``metadata``, where it has one, go into the file: what
+            an adapter must know to run it.
         facts: Plain values.
 
     Raises:
         OutputError: If a file cannot be written.
     """
-    _save(path, _prefixed("", network.state_dict()), {"format": "pt"})
+    metadata = {"format": "pt", **getattr(network, "metadata", {})}
+    _save(path, _prefixed("", network.state_dict()), metadata)
     write_text(path.with_suffix(".json"), json.dumps(dict(facts), indent=2) + "\n")
 
 
