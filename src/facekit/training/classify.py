@@ -39,6 +39,7 @@ from facekit.training.classify_scores import Scores, scored, several_scored
 from facekit.training.classify_trunk import take_over, width_of
 from facekit.training.keys import ItemKey
 from facekit.training.recipe import Batch, Items, Recipe, RecipeOptions, decay_groups
+from facekit.weights import resolve
 
 __all__ = ["Classify", "ClassifyOptions"]
 
@@ -144,7 +145,8 @@ class Classify(Recipe):
             ConfigError: If options contradict each other.
         """
         super().__init__(options)
-        self._width = width_of(options.weights)
+        self._checkpoint = resolve(options.weights, default="s3fd")
+        self._width = width_of(self._checkpoint)
         training, held_out = _parts(options)
         self.labels = labels_of([*training])
         if len(self.labels) < (1 if options.multi_label else 2):
@@ -156,7 +158,7 @@ class Classify(Recipe):
             options.class_weights, targets_of(self._training, self.labels), self.labels
         )
         # Fails here, before any work, if the trunk does not fit.
-        _log.info("%s: %s", options.weights, take_over(self._built(), options.weights))
+        _log.info("%s: %s", options.weights, take_over(self._built(), self._checkpoint))
 
     def _cut_by(self, samples: list[Sample]) -> list[Sample]:
         """Replace boxes by a detector's, where that is wanted; check that there are boxes."""
@@ -215,7 +217,7 @@ class Classify(Recipe):
     def _taken_over(self) -> S3FDClassifier:
         """Return a classifier with the detector's trunk."""
         built = self._built()
-        take_over(built, self.options.weights)
+        take_over(built, self._checkpoint)
         return built
 
     def parameters(self, network: nn.Module) -> list[dict[str, Any]]:
