@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 MAX_WHEEL_MB = 30
 PYCOCOTOOLS = "pycocotools>=2.0.8"
-DATASET_PACKAGES = "faster_coco_eval,scipy,google_crc32c,pycocotools"
+DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
 
 
@@ -119,7 +119,8 @@ def datasets(session: nox.Session) -> None:
     """Dataset formats and metrics, with what judges them: scipy, pycocotools, TFRecord's sums."""
     session.install(PYCOCOTOOLS)
     _install(session, "eval", "tfrecord")
-    _pytest(session, "tests/datasets", "tests/metrics", require=DATASET_PACKAGES)
+    rooms = ("tests/datasets", "tests/metrics", "tests/evaluation", "tests/cli/test_evaluate.py")
+    _pytest(session, *rooms, require=DATASET_PACKAGES)
 
 
 @nox.session(python=OLDEST)
