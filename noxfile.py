@@ -34,7 +34,7 @@ OLDEST = PYTHONS[0]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 MAX_WHEEL_MB = 30
-DATASET_PACKAGES = "scipy,google_crc32c,pycocotools"
+DATASET_PACKAGES = "scipy,google_crc32c,matplotlib,pycocotools"
 MAX_ENVIRONMENT_MB = 450
 
 
@@ -117,7 +117,8 @@ def coverage(session: nox.Session) -> None:
 def datasets(session: nox.Session) -> None:
     """Dataset formats and metrics, with what judges them: scipy, pycocotools, TFRecord's sums."""
     _install(session, "eval", "tfrecord")
-    _pytest(session, "tests/datasets", "tests/metrics", require=DATASET_PACKAGES)
+    rooms = ("tests/datasets", "tests/metrics", "tests/evaluation", "tests/cli/test_evaluate.py")
+    _pytest(session, *rooms, require=DATASET_PACKAGES)
 
 
 @nox.session(python=OLDEST)
