@@ -21,9 +21,20 @@ from facekit.training.logs import Logs
 from facekit.training.meter import SpeedMeter
 from facekit.training.recipe import Recipe
 
-__all__ = ["Keeper"]
+__all__ = ["Keeper", "gave_up"]
 
 log = logging.getLogger("facekit.training")
+
+
+def gave_up(config: TrainConfig, state: State) -> bool:
+    """Whether the best value is longer ago than early stopping waits.
+
+    Args:
+        config: The run.
+        state: Where it is.
+    """
+    stopping = config.early_stopping
+    return stopping is not None and state.waited >= stopping.patience
 
 
 @dataclasses.dataclass
@@ -91,6 +102,10 @@ class Keeper:
             better = self._is_better(measured)
         if better or (not measured and not self.metrics):
             save_weights(self.folder.best, engine.shown, self._facts(engine, epoch, measured))
+        if self.config.keep_every and epoch % self.config.keep_every == 0:
+            self.folder.kept(epoch).parent.mkdir(exist_ok=True)
+            facts = self._facts(engine, epoch, {**means, **measured})
+            save_weights(self.folder.kept(epoch), engine.shown, facts)
         row: dict[str, Any] = {
             "epoch": epoch,
             "step": engine.step,
@@ -103,36 +118,30 @@ class Keeper:
         }
         self.logs.row(row)
         self.logs.curves("validation", measured, engine.step)
-        final = final or self._has_waited_enough
-        self.keep(engine, done=final)
-        self._say(row, better=better)
+        final = final or gave_up(self.config, self.state)
         # Validation follows the last step within max_minutes: leave as much time as it took.
         engine.clock.reserve = max(engine.clock.reserve, time.monotonic() - began)
+        self.keep(engine)
+        self._say(row, better=better)
         self.speed.read(self.feed.waited if self.feed else 0.0)
         return final
 
-    def keep(self, engine: Engine, *, done: bool) -> None:
+    def keep(self, engine: Engine) -> None:
         """Write the newest weights and the state to resume from.
 
         Args:
             engine: After a step.
-            done: Whether the run is over.
         """
         epoch = math.ceil(engine.step / self.steps_per_epoch)
         save_weights(self.folder.last, engine.shown, self._facts(engine, epoch, self.metrics))
         state, trainer = self.state, engine.trainer
-        state.step, state.seconds, state.done = engine.step, engine.clock.tick(), done
+        state.step, state.seconds = engine.step, engine.clock.tick()
+        state.reserve = engine.clock.reserve
         state.scaler = dict(trainer.precision_plugin.state_dict())
         averaged = engine.average.network if engine.average else None
         state.keep(engine.network, averaged, trainer.optimizers[0])
         state.save(self.folder.state)
         state.tensors = {}
-
-    @property
-    def _has_waited_enough(self) -> bool:
-        """Whether the best value is too long ago."""
-        stopping = self.config.early_stopping
-        return stopping is not None and self.state.waited >= stopping.patience
 
     def _validate(self, engine: Engine, epoch: int) -> dict[str, float]:
         """Measure and draw, with the network as it would be used."""
