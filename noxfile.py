@@ -34,7 +34,8 @@ OLDEST = PYTHONS[0]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 MAX_WHEEL_MB = 30
-DATASET_PACKAGES = "scipy,google_crc32c,matplotlib,pycocotools"
+PYCOCOTOOLS = "pycocotools>=2.0.8"
+DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
 
 
@@ -83,7 +84,7 @@ def torch(session: nox.Session) -> None:
 
     FACEKIT_TORCH may name a CPU build of torch.
     """
-    session.install(os.environ.get("FACEKIT_TORCH", "torch"))
+    session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
     _install(session, "torch", "export", "openvino", "eval", "tfrecord")
     engines = "torch,safetensors,onnx,onnxscript,openvino"
     _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
@@ -127,6 +128,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def datasets(session: nox.Session) -> None:
     """Dataset formats and metrics, with what judges them: scipy, pycocotools, TFRecord's sums."""
+    session.install(PYCOCOTOOLS)
     _install(session, "eval", "tfrecord")
     rooms = ("tests/datasets", "tests/metrics", "tests/evaluation", "tests/cli/test_evaluate.py")
     _pytest(session, *rooms, require=DATASET_PACKAGES)

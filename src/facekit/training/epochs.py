@@ -102,6 +102,10 @@ class Keeper:
             better = self._is_better(measured)
         if better or (not measured and not self.metrics):
             save_weights(self.folder.best, engine.shown, self._facts(engine, epoch, measured))
+        if self.config.keep_every and epoch % self.config.keep_every == 0:
+            self.folder.kept(epoch).parent.mkdir(exist_ok=True)
+            facts = self._facts(engine, epoch, {**means, **measured})
+            save_weights(self.folder.kept(epoch), engine.shown, facts)
         row: dict[str, Any] = {
             "epoch": epoch,
             "step": engine.step,

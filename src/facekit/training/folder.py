@@ -64,6 +64,14 @@ class RunFolder:
         """
         return self.path / "sheets" / f"epoch_{epoch:03d}.jpg"
 
+    def kept(self, epoch: int) -> Path:
+        """Return where the weights of an epoch that stay lie.
+
+        Args:
+            epoch: Counted from 1.
+        """
+        return self.path / "kept" / f"epoch_{epoch:03d}.safetensors"
+
     def check(self, *, resume: bool, overwrite: bool) -> None:
         """Refuse a folder that a run may not be written into, before any work is done.
 
@@ -118,5 +126,5 @@ class RunFolder:
             weights.with_suffix(".json").unlink(missing_ok=True)
         for file in (self.state, self.log):
             file.unlink(missing_ok=True)
-        for folder in (self.tensorboard, self.path / "sheets"):
+        for folder in (self.tensorboard, self.path / "sheets", self.path / "kept"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["INSTALL", "PACKAGES", "RECIPES", "load_recipe", "needs_train_extra"]
 
 RECIPES: Final[dict[str, str]] = {
+    "classify": "facekit.training.classify:Classify",
     "landmarks": "facekit.training.landmarks:Landmarks",
 }
 """Name to ``module:Class``."""
