@@ -9,6 +9,7 @@ import typer
 from facekit import __version__
 from facekit.cli import (
     backends,
+    calibrate,
     compare,
     convert,
     dataset,
@@ -37,6 +38,7 @@ app.command("summary")(summary.summary)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("calibrate")(calibrate.calibrate)
 app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.add_typer(dataset.app, name="dataset")

@@ -39,21 +39,21 @@ class State:
         tensors: The trained network's, the average's and the optimiser's, by prefixed name.
         step: Steps that are over.
         seconds: Wall-clock time so far.
+        reserve: Seconds that what follows the last step takes.
         best: The best value of the monitored number; ``None`` before the first.
         waited: Validations since it.
         scaler: The gradient scaler's numbers, with precision 16.
         optimizer: The optimiser's values that are no tensors, by parameter.
-        done: Whether the run reached its end.
     """
 
     tensors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0
+    reserve: float = 0.0
     best: float | None = None
     waited: int = 0
     scaler: dict[str, Any] = dataclasses.field(default_factory=dict)
     optimizer: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    done: bool = False
 
     def keep(self, network: nn.Module, average: nn.Module | None, optimizer: Optimizer) -> None:
         """Take over the tensors of a run.
