@@ -91,6 +91,16 @@ def test_plots(facekit: Facekit, dataset: tuple[str, str], tmp_path: Path, requi
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_card(facekit: Facekit, dataset: tuple[str, str], tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    result = facekit("evaluate", "--detector", "tiny_ssd", *dataset, "--card", card)
+    assert result.exit_code == 0, result.stderr
+    assert f"wrote {card}" in result.stdout
+    text = card.read_text()
+    assert "| tiny_ssd |" in text
+    assert "ms for one image of 512 x 512 px: median of 20 calls, one thread" in text
+
+
 def test_a_stopped_run_goes_on(
     start: Callable[..., Popen[str]],
     facekit: Facekit,
@@ -156,12 +166,17 @@ def test_landmarkers_in_the_annotated_boxes_and_in_a_detectors(
         (("--detector", "tiny_ssd", "--landmarker", "resnet18"), ("one of the three",)),
         (("--detector", "tiny_sdd"), ("unknown detector 'tiny_sdd'", "'tiny_ssd'")),
         (("--detector", "tiny_ssd", "--protocol", "ap05"), ("unknown protocol 'ap05'", "ap50")),
-        (("--detector", "tiny_ssd", "--protocol", "wider"), ("--ground-truth",)),
         (("--detector", "tiny_ssd", "--heights", "50;30"), ("--heights '50;30'",)),
         (("--detector", "tiny_ssd", "--heights", "-1"), ("--heights '-1'",)),
         (("--detector", "tiny_ssd", "--missing", "drop"), ("'drop'", "skip")),
         (("--predictions", "nowhere"), ("nowhere: no such file or folder",)),
         (("--detector", "tiny_ssd", "--out", "a/b/c"), ("does not exist",)),
+        (("--predictions", "x", "--card", "x.md"), ("--card is of backends",)),
+        (("--detector", "tiny_ssd", "--card", "a/b/x.md"), ("does not exist",)),
+        (
+            ("--detector", "tiny_ssd", "--detector", "tiny_ssd", "--card", "x.md"),
+            ("one file for 2 backends",),
+        ),
     ],
 )
 def test_wrong_requests_are_one_line(

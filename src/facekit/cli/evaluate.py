@@ -64,6 +64,7 @@ class Request:
         restart: Whether predictions of something else are removed.
         json: Whether to print JSON.
         plots: Whether to draw curves.
+        card: Where model cards are written.
     """
 
     dataset: str
@@ -89,6 +90,7 @@ class Request:
     restart: bool = False
     json: bool = False
     plots: bool = True
+    card: Path | None = None
 
 
 def evaluate(
@@ -261,6 +263,16 @@ def evaluate(
             rich_help_panel=_OUTPUT,
         ),
     ] = True,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            "--card",
+            metavar="FILE.md|DIR",
+            help="Write the model card of one backend, or of each into a folder: its numbers, "
+            "parameters, time and memory. Of a card that exists the prose is kept.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
 ) -> None:
     """Measure detectors, landmarkers or classifiers on an annotated dataset.
 
@@ -292,6 +304,7 @@ def evaluate(
         restart=restart,
         json=json,
         plots=plots,
+        card=card,
     )
     from facekit.cli.evaluate_run import run  # noqa: PLC0415 - OpenCV, Pillow, pydantic
 
