@@ -52,6 +52,7 @@ from facekit.training.sources import read_config
 BATCH = 64
 TUTORIAL_WORKERS = 4
 SIDE = 224
+PREFETCH = 4
 
 
 class Face(NamedTuple):
@@ -157,7 +158,8 @@ def batches_of(engine: Engine, device: torch.device) -> Feed:
     """Return an endless feed."""
     items = engine.recipe.train_items()
     keys = KeyBatches(len(items), engine.config.batch_size, seed=0)
-    return Feed(engine.recipe, items, keys, engine.config, pin=device.type == "cuda")
+    pin = device.type == "cuda"
+    return Feed(engine.recipe, items, keys, engine.config.worker_count(), pin=pin)
 
 
 def loader_alone(engine: Engine, device: torch.device, steps: int) -> float:
@@ -165,7 +167,7 @@ def loader_alone(engine: Engine, device: torch.device, steps: int) -> float:
     feed = batches_of(engine, device)
     batches: Iterator[Any] = iter(feed)
     # What the workers had prepared before the clock started is no measure.
-    ahead = engine.config.worker_count() * engine.config.prefetch
+    ahead = engine.config.worker_count() * PREFETCH
     for _ in itertools.islice(batches, ahead):
         pass
     began = time.perf_counter()

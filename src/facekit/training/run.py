@@ -173,7 +173,7 @@ def _introduce(plan: _Plan, trainer: Trainer) -> None:
         trainer.strategy.root_device.type,
         trainer.world_size,
         config.precision,
-        config.worker_count(),
+        config.worker_count(trainer.num_devices),
         f", on from step {plan.state.step}" if plan.state.step else "",
         plan.folder.path,
     )
@@ -192,7 +192,6 @@ def _trainer(config: TrainConfig, source: str) -> Trainer:
             num_nodes=config.nodes,
             strategy=config.strategy,
             precision=_PRECISIONS[config.precision],
-            gradient_clip_val=config.clip,
             sync_batchnorm=config.sync_batchnorm,
             benchmark=True,
             # All epochs are one to Lightning: workers go on preparing across ours.
