@@ -235,7 +235,6 @@ def test_classifiers_of_whole_images(facekit: Facekit, album: Path, tmp_path: Pa
         (("--detector", "tiny_ssd", "--landmarker", "resnet18"), ("one of the three",)),
         (("--detector", "tiny_sdd"), ("unknown detector 'tiny_sdd'", "'tiny_ssd'")),
         (("--detector", "tiny_ssd", "--protocol", "ap05"), ("unknown protocol 'ap05'", "ap50")),
-        (("--detector", "tiny_ssd", "--protocol", "wider"), ("--ground-truth",)),
         (("--detector", "tiny_ssd", "--heights", "50;30"), ("--heights '50;30'",)),
         (("--detector", "tiny_ssd", "--heights", "-1"), ("--heights '-1'",)),
         (("--detector", "tiny_ssd", "--missing", "drop"), ("'drop'", "skip")),
