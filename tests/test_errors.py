@@ -19,6 +19,7 @@ from facekit import errors
         (errors.DatasetError, ValueError),
         (errors.OutputError, OSError),
         (errors.BackendError, RuntimeError),
+        (errors.TrainingError, RuntimeError),
     ],
 )
 def test_the_tree_is_the_one_drawn(kind: type[Exception], builtin: type[Exception]) -> None:
