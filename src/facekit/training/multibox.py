@@ -98,9 +98,7 @@ def _area(boxes: Tensor) -> Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
 
 
-def encode(
-    boxes: Tensor, anchors: Tensor, deviations: Sequence[float] = DEVIATIONS
-) -> Tensor:
+def encode(boxes: Tensor, anchors: Tensor, deviations: Sequence[float] = DEVIATIONS) -> Tensor:
     """Return the deltas that take anchors to boxes.
 
     Args:
@@ -118,9 +116,7 @@ def encode(
     return torch.cat([shift, ratio], dim=-1) / boxes.new_tensor(deviations)
 
 
-def decode(
-    deltas: Tensor, anchors: Tensor, deviations: Sequence[float] = DEVIATIONS
-) -> Tensor:
+def decode(deltas: Tensor, anchors: Tensor, deviations: Sequence[float] = DEVIATIONS) -> Tensor:
     """Return the boxes (..., 4) of deltas at anchors: what :func:`encode` inverts."""
     centre, extent = _centre_and_extent(anchors)
     scaled = deltas * deltas.new_tensor(deviations)

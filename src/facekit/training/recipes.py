@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INSTALL", "PACKAGES", "RECIPES", "load_recipe", "needs_train_extra"]
 
-RECIPES: Final[dict[str, str]] = {}
+RECIPES: Final[dict[str, str]] = {"ssd": "facekit.training.ssd:Ssd"}
 """Name to ``module:Class``."""
 
 PACKAGES: Final = ("lightning", "safetensors", "tensorboard", "torch", "torchvision")

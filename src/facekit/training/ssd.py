@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from facekit.detectors import tiny_ssd
+from facekit.errors import ConfigError
 from facekit.images import RgbImage
 from facekit.networks.tiny_ssd import TinySSD
 from facekit.training import ssd_measure, ssd_weights
@@ -50,17 +51,24 @@ class Teacher(RecipeOptions):
     """A network of the same kind, whose answers are asked for at every anchor of every view.
 
     Attributes:
-        weights: Its file, or a name of ``facekit weights list``.
+        weights: Its file, or a name of ``facekit weights list``; ``$VARIABLES`` of the
+            environment are filled in.
         temperature: What both networks' score margins are divided by; above 1 low scores count
             for more.
         boxes: Weight of the boxes beside the scores.
         labels: Weight of the labels' loss beside the teacher's.
     """
 
-    weights: Path
+    weights: str
     temperature: Annotated[float, Field(gt=0)] = 1.5
     boxes: Natural = 1.0
     labels: Natural = 0.4
+
+    @field_validator("weights")
+    @classmethod
+    def _expand(cls, value: str) -> str:
+        """Fill the environment's variables in."""
+        return os.path.expandvars(value)
 
 
 class Ssd(Recipe):
@@ -145,9 +153,8 @@ class Ssd(Recipe):
         self._photos: list[list[Photo]] = []
         self._apart: list[Photo] = []
         for source in options.data:
-            rest, apart = read_photos(source, max_side), []
-            if source.labelled:
-                rest, apart = spread(rest, options.held_out)
+            share = options.held_out if source.labelled else 0.0
+            rest, apart = spread(read_photos(source, max_side), share)
             self._photos.append(rest)
             self._apart += apart
         for source in options.validation:
@@ -164,7 +171,14 @@ class Ssd(Recipe):
         return network.train()
 
     def train_items(self) -> Items:
-        """Return the random views."""
+        """Return the random views.
+
+        Raises:
+            ConfigError: If all photos of a dataset are held out.
+        """
+        for source, photos in zip(self.options.data, self._photos, strict=True):
+            if not photos:
+                raise ConfigError(f"{source.data}: no photos are left to train on: lower held_out")
         return _Views(self._photos, self.options)
 
     def collate(self, items: Sequence[ItemKey]) -> Batch:
@@ -189,9 +203,7 @@ class Ssd(Recipe):
         taught, teacher = self.options.teacher, self._teacher.to(image.device)
         with torch.no_grad():
             answer = teacher(image)
-        like, near = distillation_losses(
-            logits, deltas, *answer, temperature=taught.temperature
-        )
+        like, near = distillation_losses(logits, deltas, *answer, temperature=taught.temperature)
         total = like + taught.boxes * near + taught.labels * (score + box)
         return {"loss": total, "teacher_score": like, "teacher_box": near, **losses}
 
@@ -222,7 +234,7 @@ class Ssd(Recipe):
     def sheet(self, network: nn.Module, device: torch.device) -> RgbImage | None:
         """Draw what the network finds in photos that are kept apart, or else in training's."""
         photos = self._apart or [photo for photos in self._photos for photo in photos]
-        chosen, _ = photos[:: max(len(photos) // _SHEET_PHOTOS, 1)][:_SHEET_PHOTOS], None
+        chosen = photos[:: max(len(photos) // _SHEET_PHOTOS, 1)][:_SHEET_PHOTOS]
         return ssd_measure.draw(network, device, chosen, self.options.measured_at[0])
 
 

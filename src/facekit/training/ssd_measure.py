@@ -54,8 +54,10 @@ class Input:
 
     def size(self, pixels: RgbImage) -> tuple[int, int]:
         """Return height and width of the input for a photo."""
-        wanted = "keep_aspect" if self.keeps_aspect else "stretch"
-        return tiny_ssd.input_size(pixels.shape[:2], (self.side, self.side), wanted)
+        wanted: tiny_ssd.Resize = "keep_aspect" if self.keeps_aspect else "stretch"
+        return tiny_ssd.input_size(
+            (pixels.shape[0], pixels.shape[1]), (self.side, self.side), wanted
+        )
 
 
 def measure(

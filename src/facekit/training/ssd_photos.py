@@ -151,4 +151,3 @@ def spread(photos: Sequence[Photo], share: float) -> tuple[list[Photo], list[Pho
     apart = {int((i + 0.5) / share) for i in range(round(share * len(photos)))} if share else set()
     rest = [photo for index, photo in enumerate(photos) if index not in apart]
     return rest, [photo for index, photo in enumerate(photos) if index in apart]
-

@@ -105,9 +105,7 @@ class View:
     labelled: bool
 
 
-def draw_view(
-    photos: Sequence[Photo], out: RgbImage, options: ViewOptions, random: Random
-) -> View:
+def draw_view(photos: Sequence[Photo], out: RgbImage, options: ViewOptions, random: Random) -> View:
     """Draw one random view.
 
     Args:
@@ -164,9 +162,7 @@ def _choose(weights: Mapping[str, float], random: Random) -> str:
     return next(iter(weights))
 
 
-def _window(
-    photo: Photo, size: tuple[int, int], options: ViewOptions, random: Random
-) -> Window:
+def _window(photo: Photo, size: tuple[int, int], options: ViewOptions, random: Random) -> Window:
     """Choose the part of a photo that a view of (height, width) shows."""
     kinds = {
         name: getattr(options, name) for name in ("whole", "zoom_out", "min_iou", "face", "zoom")
