@@ -17,6 +17,7 @@ from facekit import errors
         (errors.WeightsError, ValueError),
         (errors.ImageError, ValueError),
         (errors.DatasetError, ValueError),
+        (errors.MetricsError, ValueError),
         (errors.OutputError, OSError),
         (errors.BackendError, RuntimeError),
         (errors.TrainingError, RuntimeError),
