@@ -98,6 +98,17 @@ def test_predictions_of_something_else_are_refused_or_replaced(
     assert not (folder / "0--Parade" / "stale.txt").exists()
 
 
+def test_predictions_of_another_dataset_are_refused(
+    album: Path, records: list[ImageRecord], tmp_path: Path
+) -> None:
+    evaluate_detector(records, "tiny_ssd", folder=tmp_path / "kept")
+    elsewhere = tmp_path / "elsewhere"
+    album.rename(elsewhere)
+    moved = list(datasets.read(f"wider_face:{elsewhere}"))
+    with pytest.raises(ConfigError, match=r"something else \(images differ: .*elsewhere"):
+        evaluate_detector(moved, "tiny_ssd", folder=tmp_path / "kept")
+
+
 def test_a_folder_that_facekit_did_not_write_is_never_removed(
     records: list[ImageRecord], tmp_path: Path
 ) -> None:

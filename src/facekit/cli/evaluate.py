@@ -63,7 +63,7 @@ class Request:
         out: Where everything is written.
         restart: Whether predictions of something else are removed.
         json: Whether to print JSON.
-        plots: Whether to draw curves.
+        plots: Whether to draw curves; ``None`` for where that is possible.
         card: Where model cards are written.
     """
 
@@ -89,7 +89,7 @@ class Request:
     out: Path | None = None
     restart: bool = False
     json: bool = False
-    plots: bool = True
+    plots: bool | None = None
     card: Path | None = None
 
 
@@ -256,13 +256,13 @@ def evaluate(
         bool, typer.Option("--json", help="Print the report as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
     plots: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--plots/--no-plots",
-            help="Draw curves into DIR, where matplotlib is installed.",
+            help="Draw curves into DIR. By default where matplotlib is installed.",
             rich_help_panel=_OUTPUT,
         ),
-    ] = True,
+    ] = None,
     card: Annotated[
         Path | None,
         typer.Option(

@@ -27,6 +27,7 @@ from facekit.evaluation import (
 )
 from facekit.evaluation.candidates import Candidate, candidates
 from facekit.evaluation.landmarks import TRUTH
+from facekit.evaluation.plots import check as check_plots
 from facekit.evaluation.protocols import HEIGHTS
 from facekit.evaluation.report import Report
 from facekit.evaluation.result import Result
@@ -68,7 +69,7 @@ def run(request: Request) -> None:
         check_folder(request.out)
     if request.card is not None:
         check_cards(request.card, [one.candidate for one in planned])
-    _check_plots(request)
+    plots = _plots(request)
     records = records_of(request)
     if request.out is not None:
         request.out.mkdir(exist_ok=True)
@@ -76,7 +77,7 @@ def run(request: Request) -> None:
     report = Report(request.dataset, tuple(results))
     show(report, json=request.json)
     if request.out is not None:
-        files = report.save(request.out, plots=request.plots)
+        files = report.save(request.out, plots=plots)
         if not request.json:
             print_lines([f"wrote {file}" for file in files])
     if request.card is not None:
@@ -86,17 +87,22 @@ def run(request: Request) -> None:
             print_lines([f"wrote {file}" for file in files])
 
 
-def _check_plots(request: Request) -> None:
-    """Refuse plots that cannot be drawn, before hours of work."""
-    if request.out is None or not request.plots:
-        return
-    try:
-        from facekit.evaluation.plots import check  # noqa: PLC0415 - matplotlib, if it is there
+def _plots(request: Request) -> bool:
+    """Decide whether to draw, before hours of work.
 
-        check()
+    Raises:
+        MissingDependencyError: If plots are asked for and matplotlib is not installed.
+    """
+    if request.out is None or request.plots is False:
+        return False
+    try:
+        check_plots()
     except MissingDependencyError as error:
-        message = f"{error}; or leave the plots out by --no-plots"
-        raise ConfigError(message) from error
+        if request.plots:
+            raise
+        tell(f"no curves are drawn: {error}", kind="note")
+        return False
+    return True
 
 
 def records_of(request: Any) -> list[ImageRecord]:  # noqa: ANN401 - this or compare's request

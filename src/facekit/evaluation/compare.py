@@ -28,7 +28,7 @@ from facekit.evaluation.detection import detect_all
 from facekit.evaluation.operating import Outcomes, Point
 from facekit.evaluation.photos import read_photo
 from facekit.evaluation.runner import BATCH_SIZE, Watch, unwatched
-from facekit.evaluation.selection import Missing, is_at_hand, select
+from facekit.evaluation.selection import Missing, is_at_hand, roots_of, select
 from facekit.evaluation.store import detection_store
 from facekit.images import RgbImage
 from facekit.parts import Part
@@ -191,7 +191,7 @@ def compare_detectors(
         FacekitError: If a detector cannot be built, an image cannot be read, or the dataset has no
             face to find.
     """
-    selection = select(records, missing="skip" if missing == "empty" else missing)
+    selection = select(records, missing=missing, empty=False)
     images = selection.records
     labels = _labels(a, b)
     kept = [None if folder is None else Path(folder) / label for label in labels]
@@ -267,6 +267,7 @@ def _run(
     store = None
     if folder is not None:
         setting = {"scale": scale, "threshold": f"{part.score_threshold:g}"}
+        made |= {"images": roots_of(records)}
         store = detection_store(folder, fingerprint=made, setting=setting, restart=restart)
     here = [record for record in records if is_at_hand(record)]
     done = detect_all(here, part, store=store, batch_size=batch_size, watch=watch)

@@ -24,7 +24,8 @@ from facekit.types import Detections
 __all__ = ["Outcomes", "Point"]
 
 _IOU: Final = 0.5
-_DECIMALS: Final = 4
+_STEP: Final = 10**4
+"""Thresholds have four decimals, so that people can type them."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -136,21 +137,20 @@ class Outcomes:
         return self.at(threshold, rule)
 
     def at_best_f1(self, rule: str) -> Point:
-        """Return the threshold of the greatest F1; of equal ones the highest.
+        """Return the threshold of four decimals with the greatest F1; of equal ones the highest.
 
         Args:
             rule: How it was chosen, in words.
         """
         if not len(self.scores):
             return self.at(1.0, rule)
-        order = np.argsort(-self.scores, kind="stable")
-        scores = self.scores[order]
-        last = np.append(scores[1:] != scores[:-1], True)
+        # Rounded down, so that the detection itself is still shown.
+        thresholds = np.floor(self.scores * _STEP)
+        order = np.argsort(-thresholds, kind="stable")
+        last = np.append(np.diff(thresholds[order]) != 0, True)
         true = np.cumsum(self.true[order])[last]
         f1 = 2 * true / (np.flatnonzero(last) + 1 + max(self.faces, 1))
-        # Rounded down, so that the detection itself is still shown.
-        best = float(scores[last][int(f1.argmax())])
-        return self.at(_below(best), rule)
+        return self.at(float(thresholds[order][last][int(f1.argmax())]) / _STEP, rule)
 
     def found(self, threshold: float) -> npt.NDArray[np.bool_]:
         """Return which faces are found at a threshold, ``(all annotated faces,)``.
@@ -173,12 +173,5 @@ class Outcomes:
 
 
 def _above(score: float) -> float:
-    """Return the next threshold above a score that people can type, four decimals."""
-    step = 10**_DECIMALS
-    return (math.floor(score * step + 1e-9) + 1) / step
-
-
-def _below(score: float) -> float:
-    """Return a threshold of four decimals that still shows a score."""
-    step = 10**_DECIMALS
-    return math.floor(score * step) / step
+    """Return the next threshold above a score."""
+    return (math.floor(score * _STEP + 1e-9) + 1) / _STEP
