@@ -15,6 +15,7 @@ __all__ = ["INSTALL", "PACKAGES", "RECIPES", "load_recipe", "needs_train_extra"]
 RECIPES: Final[dict[str, str]] = {
     "classify": "facekit.training.classify:Classify",
     "landmarks": "facekit.training.landmarks:Landmarks",
+    "ssd": "facekit.training.ssd:Ssd",
 }
 """Name to ``module:Class``."""
 
