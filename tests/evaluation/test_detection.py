@@ -187,6 +187,15 @@ def test_images_without_official_truth_are_refused_before_anything_runs(
     assert idle.seen == 0
 
 
+def test_cocos_protocol(records: list[ImageRecord], require: Any) -> None:
+    require("pycocotools")
+    result = evaluate_detector(records, "tiny_ssd", protocols=["coco"])
+    assert result.values["COCO AP50"] == 1
+    assert 0.3 < result.values["COCO AP"] < 1
+    assert np.isnan(result.values["COCO small"])
+    assert not result.curves
+
+
 def test_coco_without_its_package(
     records: list[ImageRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,7 +223,8 @@ def evaluate_detector(
     here = [record for record in selection.records if is_at_hand(record)]
     done = detect_all(here, part, store=store, batch_size=batch_size, watch=watch)
     if folder is not None:
-        coco_results.write(done.values, Path(f"{folder}.json"))
+        place = Path(folder)
+        coco_results.write(done.values, place.with_name(f"{place.name}.json"))
     scored = _scored(selection.records, done.values, scales)
     if part.score_threshold > part.evaluation_threshold:
         scored.notes[
