@@ -256,7 +256,11 @@ def box_around(points: Array) -> Array:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"norms": "batch"}, "set norms: fixed"), ({"crop_scale": 1.5}, "made for crop_scale 1.2")],
+    [
+        ({"norms": "batch"}, "set norms: fixed"),
+        ({"crop_scale": 1.5}, "made for crop_scale 1.2"),
+        ({"shrink": 1}, "made for shrink 2"),
+    ],
 )
 def test_shipped_weights_want_their_own_options(
     eight: Path, changes: dict[str, Any], message: str, require: Any
@@ -265,6 +269,6 @@ def test_shipped_weights_want_their_own_options(
     from facekit.errors import ConfigError
     from facekit.training.landmarks import Landmarks
 
-    values = {"data": source(eight), "weights": "resnet18", "norms": "fixed", **changes}
+    values = {"data": source(eight), "weights": "resnet18", "norms": "fixed", "shrink": 2}
     with pytest.raises(ConfigError, match=message):
-        Landmarks(Landmarks.Options(**values)).network()
+        Landmarks(Landmarks.Options(**values | changes)).network()
