@@ -91,6 +91,14 @@ def torch(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def train(session: nox.Session) -> None:
+    """Training, with the torch that torchvision's wheel was built for."""
+    _install(session, "train")
+    paths = ("tests/training", "tests/cli/test_train.py")
+    _pytest(session, *paths, require="torch,torchvision,lightning,tensorboard,safetensors")
+
+
+@nox.session(python=OLDEST)
 def supervision(session: nox.Session) -> None:
     """The conversion to supervision's result type."""
     _install(session, "supervision")
@@ -106,12 +114,15 @@ def coverage(session: nox.Session) -> None:
         session.error("no session has run tests yet")
     session.log(f"covered by: {', '.join(sorted(measured))}")
     session.run("coverage", "combine", "--keep")
-    options = []
+    omitted = []
     if "torch" not in measured:
         session.warn("the torch session has not run: its modules are left out")
-        needing_torch = "*/engines/torch.py,*/export/onnx.py,*/summary/torch.py"
-        options.append(f"--omit=*/networks/*,*/engines/openvino.py,{needing_torch}")
-    session.run("coverage", "report", *options)
+        omitted += ["*/networks/*", "*/engines/openvino.py", "*/engines/torch.py"]
+        omitted += ["*/export/onnx.py", "*/summary/torch.py"]
+    if "train" not in measured:
+        session.warn("the train session has not run: its modules are left out")
+        omitted += ["*/facekit/training/*", "*/cli/train_run.py"]
+    session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 
 @nox.session(python=OLDEST)

@@ -86,7 +86,7 @@ def test_the_tutorial_preset_is_the_tutorials() -> None:
     assert options["crop_scale"] == 1
 
 
-@pytest.mark.parametrize("preset", ["tutorial", "default"])
+@pytest.mark.parametrize("preset", ["tutorial", "default", "finetune"])
 def test_presets_are_options_of_the_recipe(preset: str, eight: Path) -> None:
     from facekit.training.keys import ItemKey
     from facekit.training.landmarks import Landmarks
@@ -173,3 +173,62 @@ def test_stages_out_of_order_are_refused(stages: list[dict[str, Any]]) -> None:
 
     with pytest.raises(ValidationError, match="stages end one after the other"):
         Landmarks.Options(data="coco:a.json", stages=stages)
+
+
+def test_it_goes_on_from_the_shipped_weights(eight: Path, require: Any) -> None:
+    """Folded norms and 8 bits: the network to train answers what the shipped file does."""
+    require("onnx")
+    import torch
+
+    from facekit.training.keys import ItemKey
+    from facekit.training.landmarks import Landmarks
+    from facekit.training.sources import read_config
+
+    options = read_config("landmarks:finetune").options
+    recipe = Landmarks(Landmarks.Options(**options, data=source(eight)))
+    network = recipe.network().eval()
+    with torch.no_grad():
+        before = recipe._answers(network, torch.device("cpu"), recipe._pools[0].faces[3:4])
+    grey = recipe._pools[0].faces[3]
+    found = Detections(
+        boxes=np.array([box_around(grey.points)], np.float32),
+        scores=np.ones(1, np.float32),
+        image_size=grey.image.shape,
+    )
+    picture = np.repeat(grey.image[..., None], 3, axis=2)
+    shipped = ResNet18().locate([picture], [found])[0].points[0]
+    x, y, side = grey.square
+    own = (before[0] * 1.2) * side + np.array([x, y])
+    np.testing.assert_allclose(own, shipped, atol=0.02 * side)
+    # In training mode too: the norms keep their statistics.
+    network.train()
+    items = recipe.train_items()
+    batch = recipe.collate([items[ItemKey(0, 0, i)] for i in range(4)])
+    loss = recipe.loss(network, recipe.prepare(batch, torch.Generator()))["loss"]
+    assert loss.item() < 20
+    with torch.no_grad():
+        after = recipe._answers(network, torch.device("cpu"), recipe._pools[0].faces[3:4])
+    np.testing.assert_array_equal(before, after)
+
+
+def box_around(points: Array) -> Array:
+    """The canonical square, as a box."""
+    low, high = points.min(0), points.max(0)
+    half = 0.53 * (high - low).max()
+    return np.concatenate([(low + high) / 2 - half, (low + high) / 2 + half])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"norms": "batch"}, "set norms: fixed"), ({"crop_scale": 1.5}, "made for crop_scale 1.2")],
+)
+def test_shipped_weights_want_their_own_options(
+    eight: Path, changes: dict[str, Any], message: str, require: Any
+) -> None:
+    require("onnx")
+    from facekit.errors import ConfigError
+    from facekit.training.landmarks import Landmarks
+
+    values = {"data": source(eight), "weights": "resnet18", "norms": "fixed", **changes}
+    with pytest.raises(ConfigError, match=message):
+        Landmarks(Landmarks.Options(**values)).network()

@@ -20,7 +20,7 @@ Difference = Callable[[Path, Path], float]
 pytestmark = pytest.mark.usefixtures("training")
 
 
-def tensors(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     return load_file(path)  # type: ignore[no-any-return, unused-ignore]
@@ -44,7 +44,7 @@ def test_the_loss_falls_and_the_folder_says_all_of_it(tiny: Any) -> None:
     facts = json.loads(folder.best.with_suffix(".json").read_text())
     assert facts["metrics"]["error"] == result.best
     network = recipes.TinyRecipe(recipes.TinyOptions()).network()
-    network.load_state_dict(tensors(folder.best))
+    network.load_state_dict(load(folder.best))
     assert read_image(folder.sheet(40)).ndim == 3
     assert list(folder.tensorboard.glob("events.*"))
 
@@ -92,12 +92,29 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_items(tiny: Any) -
         tiny(broken=5, seed=3)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_item_that_cannot_be_made_stops_the_run_in_one_line(tiny: Any, workers: int) -> None:
+    with pytest.raises(TrainingError, match=r"^nowhere\.jpg: no such file$"):
+        tiny(missing=3, workers=workers)
+
+
+# Eager compiles as far as it goes without a C++ compiler, which takes minutes.
+@pytest.mark.parametrize("compiler", [False, "eager"])
+def test_mixed_precision_and_compiled_networks_train(tiny: Any, compiler: bool | str) -> None:
+    result = tiny(precision="bf16", compile=compiler, channels_last=True, epochs=1)
+    assert result.step == 3
+    assert {str(one.dtype) for one in load(result.folder.last).values()} == {
+        "torch.float32",
+        "torch.int64",
+    }
+
+
 def test_what_is_frozen_stays(tiny: Any) -> None:
     import torch
 
     result = tiny(frozen=True, epochs=2, ema=None, optimizer={"lr": 0.1})
     start = tiny("start", frozen=True, epochs=2, ema=None, optimizer={"lr": 1e-12})
-    moved, still = tensors(result.folder.last), tensors(start.folder.last)
+    moved, still = load(result.folder.last), load(start.folder.last)
     assert torch.equal(moved["0.weight"], still["0.weight"])
     assert not torch.equal(moved["5.weight"], still["5.weight"])
 

@@ -24,6 +24,8 @@ class TinyOptions(RecipeOptions):
     crops: int = 24
     broken: int | None = None
     """The item whose target is no number."""
+    missing: int | None = None
+    """The item whose photo is not there."""
     frozen: bool = False
     plain: bool = False
     """No batch norm, dropout and noise."""
@@ -47,6 +49,8 @@ class Crops:
         return f"crop {index}"
 
     def __getitem__(self, key: ItemKey) -> tuple[torch.Tensor, torch.Tensor]:
+        if key.index == self._options.missing:
+            read_image("nowhere.jpg")
         room = len(self._photo) - SIDE
         y, x = key.random().integers(room, size=2)
         crop = torch.from_numpy(self._photo[y : y + SIDE, x : x + SIDE].transpose(2, 0, 1).copy())

@@ -9,6 +9,7 @@ import typer
 from facekit import __version__
 from facekit.cli import (
     backends,
+    calibrate,
     convert,
     dataset,
     detect,
@@ -35,6 +36,7 @@ app.add_typer(weights.app, name="weights")
 app.command("summary")(summary.summary)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.add_typer(dataset.app, name="dataset")

@@ -110,7 +110,8 @@ class TrainConfig(BaseModel):
         clip: Largest norm of the gradient; ``null`` for no clipping.
         precision: ``32``, or mixed with ``bf16`` or ``16`` (the latter on GPUs alone).
         channels_last: Lay pictures and convolutions out channels last.
-        compile: Compile the network with ``torch.compile``.
+        compile: Compile the network with ``torch.compile``: ``true``, or the name of one of its
+            backends.
         workers: Processes that prepare items; by default one a core, at most 16.
         prefetch: Batches that each prepares ahead.
         validate_every: Epochs between validations.
@@ -143,7 +144,7 @@ class TrainConfig(BaseModel):
     clip: Positive | None = None
     precision: Literal["32", "bf16", "16"] = "32"
     channels_last: bool = False
-    compile: bool = False
+    compile: bool | str = False
     workers: Annotated[int, Field(ge=0)] | None = None
     prefetch: Count = 4
     validate_every: Count = 1

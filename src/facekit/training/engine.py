@@ -95,7 +95,8 @@ class Engine(LightningModule):  # type: ignore[misc, unused-ignore] # Any where 
             averaged = self.average.network if self.average else None
             state.restore_network(self.network, averaged, self._source)
         if config.compile:
-            self.network.compile()
+            chosen = {"backend": config.compile} if isinstance(config.compile, str) else {}
+            self.network.compile(**chosen)
         self._generator: torch.Generator | None = None
         self._feed: Feed | None = None
 
@@ -128,6 +129,8 @@ class Engine(LightningModule):  # type: ignore[misc, unused-ignore] # Any where 
 
     def on_fit_start(self) -> None:
         """Take the device, which is known only now."""
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
         if self.average:
             self.average.network.to(self.device)
         self._generator = torch.Generator(self.device)

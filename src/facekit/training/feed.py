@@ -11,12 +11,14 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from facekit.errors import FacekitError, TrainingError
 from facekit.training.config import TrainConfig
 from facekit.training.keys import ItemKey, KeyBatches
 from facekit.training.recipe import Batch, Items, Recipe
 
 __all__ = ["Feed"]
 
+_FAILED = "failed"
 KEYS = "keys"
 """The batch's entry that says which items it is made of: (n, 2) pass and index."""
 
@@ -54,7 +56,11 @@ class Feed:
         self.waited = 0.0
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches; the time spent waiting for each is added up."""
+        """Yield batches; the time spent waiting for each is added up.
+
+        Raises:
+            TrainingError: If an item cannot be made; the reason is the item's own.
+        """
         self._running = iter(self._loader)
         while True:
             began = time.perf_counter()
@@ -63,6 +69,8 @@ class Feed:
             self.waited += time.perf_counter() - began
             if batch is None:
                 return
+            if _FAILED in batch:
+                raise TrainingError(batch[_FAILED])
             yield batch
 
     def close(self) -> None:
@@ -81,7 +89,11 @@ class _Seeded(Dataset[Any]):
 
     def __getitem__(self, key: ItemKey) -> tuple[ItemKey, Any]:
         with key.seeded():
-            return key, self._items[key]
+            try:
+                return key, self._items[key]
+            except FacekitError as error:
+                # torch would wrap it in the worker's traceback.
+                return key, error
 
 
 class _Collate:
@@ -91,6 +103,9 @@ class _Collate:
         self._recipe = recipe
 
     def __call__(self, keyed: list[tuple[ItemKey, Any]]) -> Batch:
+        failed = [item for _, item in keyed if isinstance(item, FacekitError)]
+        if failed:
+            return {_FAILED: str(failed[0])}
         batch = self._recipe.collate([item for _, item in keyed])
         keys = torch.tensor([(key.epoch, key.index) for key, _ in keyed])
         return {**batch, KEYS: keys}

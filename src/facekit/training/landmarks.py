@@ -7,6 +7,7 @@ Preset ``tutorial`` is the recipe of the widely copied ResNet18 tutorial, withou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,6 +17,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from facekit import weights
+from facekit.errors import ConfigError
 from facekit.images import RgbImage
 from facekit.mean_shape import MEAN_SHAPE_68
 from facekit.metrics.landmarks import nme
@@ -27,6 +30,7 @@ from facekit.training.landmark_light import Light, relight
 from facekit.training.landmark_losses import LOSSES, LossName
 from facekit.training.landmark_sheet import draw_points
 from facekit.training.landmark_warp import Jitter, crop_matrix, plain_crop
+from facekit.training.onnx_weights import hold_norms, load_folded, stored_weights
 from facekit.training.recipe import Batch, Items, Recipe, RecipeOptions
 
 __all__ = ["Landmarks", "Source"]
@@ -81,7 +85,10 @@ class Landmarks(Recipe):
         Attributes:
             data: One or several datasets to train on, each ``FORMAT:PATH`` or with options.
             validation: Datasets to choose the best weights by; none, and the last are kept.
-            weights: Weights to start from, ``.safetensors``; by default random ones.
+            weights: Weights to start from: ``.safetensors``, ``.onnx``, or a name of ``facekit
+                weights list``; by default random ones.
+            norms: ``batch`` lets batch norms learn; ``fixed`` keeps their statistics, as files
+                with folded norms need it: the shipped one, and every ``.onnx``.
             stages: Sizes of the crops over the run; the network is measured at 224 px.
             crop_scale: Side of what a crop shows, in canonical squares.
             augmentation: ``jitter``, ``tutorial`` or ``none``.
@@ -94,6 +101,7 @@ class Landmarks(Recipe):
         data: tuple[Source, ...] = Field(min_length=1)
         validation: tuple[Source, ...] = ()
         weights: Path | None = None
+        norms: Literal["batch", "fixed"] = "batch"
         stages: tuple[Stage, ...] = (Stage(until=1.0, size=INPUT_SIZE),)
         crop_scale: float = Field(default=1.2, gt=0, le=3)
         augmentation: Literal["jitter", "tutorial", "none"] = "jitter"
@@ -141,15 +149,33 @@ class Landmarks(Recipe):
         network = ResNet18Landmarks()
         last = network.model.fc
         network.model.fc = _FullPrecision(last.in_features, last.out_features)
-        if self.options.weights is not None:
-            load_weights(network, self.options.weights)
-        else:
+        if self.options.weights is None:
             _start_from_mean(network, self.options.crop_scale)
+        else:
+            self._load(network, weights.resolve(self.options.weights, default="resnet18"))
         network.metadata = {
             "facekit.scheme": SCHEME,
             "facekit.crop_scale": f"{self.options.crop_scale:g}",
         }
         return network
+
+    def _load(self, network: nn.Module, path: Path) -> None:
+        """Give a network the weights to start from.
+
+        Raises:
+            WeightsError: If they are damaged or another network's.
+            ConfigError: If the options do not suit them.
+        """
+        if path.suffix.lower() != ".onnx":
+            load_weights(network, path)
+            return
+        if self.options.norms != "fixed":
+            raise ConfigError(f"weights {path}: its batch norms are folded: set norms: fixed")
+        stored, metadata = stored_weights(path)
+        scale = float(metadata.get("facekit.crop_scale", 1))
+        if not math.isclose(scale, self.options.crop_scale):
+            raise ConfigError(f"weights {path}: made for crop_scale {scale:g}: set the same")
+        load_folded(network, stored, path)
 
     def train_items(self) -> Items:
         """Return the crops of all sources."""
@@ -166,6 +192,8 @@ class Landmarks(Recipe):
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the loss of the coordinates."""
+        if self.options.norms == "fixed":
+            hold_norms(network)
         return {"loss": LOSSES[self.options.loss](network(batch["image"]), batch["points"])}
 
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:

@@ -194,6 +194,7 @@ def _trainer(config: TrainConfig, source: str) -> Trainer:
             precision=_PRECISIONS[config.precision],
             gradient_clip_val=config.clip,
             sync_batchnorm=config.sync_batchnorm,
+            benchmark=True,
             # All epochs are one to Lightning: workers go on preparing across ours.
             max_epochs=1,
             logger=False,
