@@ -16,6 +16,7 @@ RECIPES: Final[dict[str, str]] = {
     "classify": "facekit.training.classify:Classify",
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
+    "ssd": "facekit.training.ssd:Ssd",
 }
 """Name to ``module:Class``."""
 
