@@ -171,8 +171,8 @@ def test_perfect_answers_have_an_ap_of_one(photos: str, tmp_path: Path) -> None:
     shrunk = [fitted(one, 256) for one in given]
     priors = anchors(256, 256)
 
-    class Knowing(torch.nn.Module):
-        def forward(self, images: Any) -> tuple[Any, Any]:
+    class Knowing:
+        def __call__(self, images: Any) -> tuple[Any, Any]:
             logits = torch.zeros(len(images), len(priors), 2)
             logits[..., 0] = 20
             deltas = torch.zeros(len(images), len(priors), 4)
@@ -182,8 +182,9 @@ def test_perfect_answers_have_an_ap_of_one(photos: str, tmp_path: Path) -> None:
                 deltas[row, 9] = encode(box, priors[9:10])[0]
             return logits, deltas
 
+    knowing: Any = Knowing()
     found = list(
-        detect(Knowing(), shrunk, torch.device("cpu"), side=256, threshold=0.02, batch_size=8)
+        detect(knowing, shrunk, torch.device("cpu"), side=256, threshold=0.02, batch_size=8)
     )
     assert [len(one) for one in found] == [1] * 4
     # Heights are the photos' own: 28, 56, 84 and 112 px.
@@ -205,7 +206,8 @@ def test_going_on_from_weights(run: Callable[..., Any], tmp_path: Path) -> None:
     from facekit.training.s3fd_detection import S3FDDetection, S3FDDetectionOptions
 
     source = {"data": f"wider_face:{tmp_path / 'faces.txt'}", "images": str(tmp_path)}
-    options = S3FDDetectionOptions(data=[source], weights=first.folder.last)  # type: ignore[list-item, arg-type] # as pydantic reads it
+    values = {"data": [source], "weights": first.folder.last}
+    options = S3FDDetectionOptions.model_validate(values)
     network = S3FDDetection(options).network()
     assert network.width == 1 / 16
     with pytest.raises(WeightsError, match=r"none\.safetensors"):

@@ -74,7 +74,8 @@ class Views:
         """
         left, top, side = self._square(photo.pixels.shape, photo.boxes[~photo.ignore], random)
         pixels = _cut(photo.pixels, (left, top), side, self.size)
-        moved = (photo.boxes - np.float32([left, top, left, top])) * np.float32(self.size / side)
+        corner = np.array([left, top, left, top], dtype=np.float32)
+        moved = (photo.boxes - corner) * np.float32(self.size / side)
         if self.flip and random.random() < 0.5:  # noqa: PLR2004 - every other one
             pixels = np.ascontiguousarray(pixels[:, ::-1])
             moved = np.stack(
@@ -137,7 +138,8 @@ def _around(
 
 def _place(length: int, side: float, random: np.random.Generator) -> float:
     """Return where a square begins along a side of the photo."""
-    return float(random.uniform(*sorted((0.0, length - side))))
+    room = length - side
+    return float(random.uniform(min(0.0, room), max(0.0, room)))
 
 
 def _cut(image: RgbImage, corner: tuple[float, float], side: float, size: int) -> RgbImage:
