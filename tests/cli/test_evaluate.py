@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,31 @@ def test_plots(facekit: Facekit, dataset: tuple[str, str], tmp_path: Path, requi
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_matplotlib(
+    facekit: Facekit, dataset: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [one for one in sys.modules if one.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    words = ("evaluate", "--detector", "tiny_ssd", *dataset, "--out", tmp_path / "out")
+    result = facekit(*words)
+    assert result.exit_code == 0, result.stderr
+    assert "no curves are drawn: plots needs 'matplotlib'" in result.stderr
+    assert 'pip install "facekit[eval]"' in result.stderr
+    assert not (tmp_path / "out" / "curves.png").exists()
+    refused(facekit(*words, "--plots"), "matplotlib", 'pip install "facekit[eval]"')
+
+
+def test_a_card(facekit: Facekit, dataset: tuple[str, str], tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    result = facekit("evaluate", "--detector", "tiny_ssd", *dataset, "--card", card)
+    assert result.exit_code == 0, result.stderr
+    assert f"wrote {card}" in result.stdout
+    text = card.read_text()
+    assert "| tiny_ssd |" in text
+    assert "ms for one image of 512 x 512 px: median of 20 calls, one thread" in text
+
+
 def test_a_stopped_run_goes_on(
     start: Callable[..., Popen[str]],
     facekit: Facekit,
@@ -149,6 +175,59 @@ def test_landmarkers_in_the_annotated_boxes_and_in_a_detectors(
     refused(facekit(*words, "--normalise", "pupils"), "pupils", "interpupil")
 
 
+BRIGHTNESS = """
+import numpy as np
+from facekit.images import as_rgb
+from facekit.protocols import Options
+from facekit.types import Classifications
+
+class Brightness:
+    Options = Options
+    name = "brightness"
+    labels = ("dark", "light")
+
+    def __init__(self, options=None):
+        pass
+
+    def classify(self, images, detections):
+        means = [as_rgb(image).mean() / 255 for image in images]
+        return [
+            Classifications(
+                scores=[[1 - mean, mean]], labels=self.labels, image_size=found.image_size
+            )
+            for mean, found in zip(means, detections, strict=True)
+        ]
+"""
+
+
+@pytest.fixture
+def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A classifier that a package registers."""
+    site = tmp_path / "site"
+    (site / "brightness-1.dist-info").mkdir(parents=True)
+    (site / "facekit_brightness.py").write_text(BRIGHTNESS)
+    (site / "brightness-1.dist-info" / "METADATA").write_text("Name: brightness\nVersion: 1\n")
+    (site / "brightness-1.dist-info" / "entry_points.txt").write_text(
+        "[facekit.classifiers]\nbrightness = facekit_brightness:Brightness\n"
+    )
+    monkeypatch.syspath_prepend(site)
+
+
+@pytest.mark.usefixtures("plug_in")
+def test_classifiers_of_whole_images(facekit: Facekit, album: Path, tmp_path: Path) -> None:
+    table = album / "WIDER_val" / "images" / "tone.csv"
+    table.write_text("Image_Name,tone\n0--Parade/a.jpg,dark\n0--Parade/b.jpg,light\n")
+    words = ("evaluate", "--classifier", "brightness", "--dataset", f"labels:{table}")
+    result = facekit(*words, "--out", tmp_path / "out", "--no-plots")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f"labels:{table}: 2 images, 2 labels")
+    assert "0.500" in result.stdout
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "true labels down" in text
+    (album / "WIDER_val" / "images" / "0--Parade" / "a.jpg").unlink()
+    refused(facekit(*words, "--missing", "empty"), "one of error, skip")
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
@@ -156,12 +235,17 @@ def test_landmarkers_in_the_annotated_boxes_and_in_a_detectors(
         (("--detector", "tiny_ssd", "--landmarker", "resnet18"), ("one of the three",)),
         (("--detector", "tiny_sdd"), ("unknown detector 'tiny_sdd'", "'tiny_ssd'")),
         (("--detector", "tiny_ssd", "--protocol", "ap05"), ("unknown protocol 'ap05'", "ap50")),
-        (("--detector", "tiny_ssd", "--protocol", "wider"), ("--ground-truth",)),
         (("--detector", "tiny_ssd", "--heights", "50;30"), ("--heights '50;30'",)),
         (("--detector", "tiny_ssd", "--heights", "-1"), ("--heights '-1'",)),
         (("--detector", "tiny_ssd", "--missing", "drop"), ("'drop'", "skip")),
         (("--predictions", "nowhere"), ("nowhere: no such file or folder",)),
         (("--detector", "tiny_ssd", "--out", "a/b/c"), ("does not exist",)),
+        (("--predictions", "x", "--card", "x.md"), ("--card is of backends",)),
+        (("--detector", "tiny_ssd", "--card", "a/b/x.md"), ("does not exist",)),
+        (
+            ("--detector", "tiny_ssd", "--detector", "tiny_ssd", "--card", "x.md"),
+            ("one file for 2 backends",),
+        ),
     ],
 )
 def test_wrong_requests_are_one_line(

@@ -13,8 +13,9 @@ import pytest
 from facekit import create_detector, datasets
 from facekit.datasets import ImageRecord
 from facekit.errors import BackendError, ConfigError, DatasetError, ImageError, UnknownNameError
-from facekit.evaluation import evaluate_detector, evaluate_predictions
+from facekit.evaluation import evaluate_detector, evaluate_predictions, wider_truth
 from facekit.evaluation.detection import score_detections
+from facekit.evaluation.protocols import wider_truth_of
 from facekit.images import ImageLike
 from facekit.types import Detections
 
@@ -97,6 +98,17 @@ def test_predictions_of_something_else_are_refused_or_replaced(
     assert not (folder / "0--Parade" / "stale.txt").exists()
 
 
+def test_predictions_of_another_dataset_are_refused(
+    album: Path, records: list[ImageRecord], tmp_path: Path
+) -> None:
+    evaluate_detector(records, "tiny_ssd", folder=tmp_path / "kept")
+    elsewhere = tmp_path / "elsewhere"
+    album.rename(elsewhere)
+    moved = list(datasets.read(f"wider_face:{elsewhere}"))
+    with pytest.raises(ConfigError, match=r"something else \(images differ: .*elsewhere"):
+        evaluate_detector(moved, "tiny_ssd", folder=tmp_path / "kept")
+
+
 def test_a_folder_that_facekit_did_not_write_is_never_removed(
     records: list[ImageRecord], tmp_path: Path
 ) -> None:
@@ -137,14 +149,21 @@ def test_a_detector_that_gives_no_box_is_named(
         evaluate_detector(records, bad)
 
 
+def test_wider_faces_settings_by_height_where_there_is_no_list(
+    records: list[ImageRecord],
+) -> None:
+    result = evaluate_detector(records, "tiny_ssd", protocols=["wider"])
+    settings = ("easy", "medium", "hard")
+    assert result.values == {f"WIDER {setting}, by height": 1.0 for setting in settings}
+    assert any("easy above 50 px, medium above 30 px, hard above 10 px" in n for n in result.notes)
+
+
 def test_protocols_and_heights_are_checked_before_anything_runs(
     records: list[ImageRecord],
 ) -> None:
     idle = Counting()
     with pytest.raises(UnknownNameError, match=r"unknown protocol 'ap5'.*did you mean 'ap50'"):
         evaluate_detector(records, idle, protocols=["ap5"])
-    with pytest.raises(ConfigError, match="needs the official ground truth"):
-        evaluate_detector(records, idle, protocols=["wider"])
     with pytest.raises(ConfigError, match="least heights of 0 or more"):
         evaluate_detector(records, idle, heights=[])
     assert idle.seen == 0
@@ -173,6 +192,20 @@ def test_scores_outside_0_to_1_and_equal_ones_are_said(record: Record, found: Fo
     assert any("all 2 scores are 0.5" in note for note in same.notes)
     none = score_detections(images, {})
     assert none.values["AP50, 50 px"] == 0
+
+
+@pytest.mark.data
+def test_settings_by_height_are_the_official_ones_on_the_official_boxes(
+    data_root: Path, require: Any
+) -> None:
+    require("scipy")
+    folder = data_root / "wider" / "ground_truth"
+    truths = wider_truth.read(folder)
+    records = datasets.read(f"wider_face:{folder / 'wider_face_val.mat'}")
+    for record in records:
+        ours, official = wider_truth_of(record), truths[record.name]
+        for setting in official.counted:
+            assert ours.counted[setting].tolist() == official.counted[setting].tolist()
 
 
 @pytest.mark.data

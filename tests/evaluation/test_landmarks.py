@@ -58,6 +58,7 @@ def test_in_the_annotated_boxes(records: list[ImageRecord]) -> None:
     assert result.values["failures > 8 %"] == 0
     assert 0.5 < result.values["AUC 8 %"] < 1
     assert set(result.parts) >= {"jaw NME %", "eyes NME %"}
+    assert result.setting["scale"] == "crops of 224 x 224 px"
     assert (result.setting["boxes"], result.setting["error"]) == ("truth", "interocular")
 
 

@@ -50,5 +50,9 @@ def test_what_cannot_be_measured() -> None:
         select(twice)
     with pytest.raises(DatasetError, match="no image is left"):
         select(twice[:1], missing="skip")
-    with pytest.raises(ConfigError, match="must be one of error, skip, empty"):
+    with pytest.raises(ConfigError, match="must be one of error, skip, empty, got"):
         select(twice[:1], missing="drop")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="must be one of error, skip, got 'empty'"):
+        select(twice[:1], missing="empty", empty=False)
+    with pytest.raises(DatasetError, match=r"--missing skip measures the others$"):
+        select(twice[:1], empty=False)

@@ -109,6 +109,18 @@ def test_mixed_precision_and_compiled_networks_train(tiny: Any, compiler: bool |
     }
 
 
+def test_gradients_are_clipped_whatever_the_optimiser(tiny: Any) -> None:
+    options = {"precision": "bf16", "clip": 1e-9, "epochs": 1, "ema": None}
+    sgd = {"name": "sgd", "lr": 1.0, "fused": True}
+    still = tiny("still", optimizer=sgd, **options).folder.last
+    moved = tiny("moved", optimizer=sgd, **{**options, "clip": None}).folder.last
+    start = tiny("start", optimizer={**sgd, "lr": 1e-30}, **options).folder.last
+    weights = [load(path)["0.weight"] for path in (start, still, moved)]
+    assert float((weights[1] - weights[0]).abs().max()) < 1e-7
+    assert float((weights[2] - weights[0]).abs().max()) > 1e-3
+    assert tiny("adam", optimizer={"fused": True}, **options).step == 3
+
+
 def test_what_is_frozen_stays(tiny: Any) -> None:
     import torch
 

@@ -266,6 +266,7 @@ def test_validation_is_the_detectors_own_average_precision(require: Any, photos:
         recipe.train_items()
     weights = importlib.import_module("facekit.training.ssd_weights")
     measure = importlib.import_module("facekit.training.ssd_measure")
+    options = importlib.import_module("facekit.training.ssd_options")
     network = weights.load("tiny_ssd").eval()
     numbers = recipe.validate(network, torch.device("cpu"))
     assert numbers["ap50_at_300"] == 1
@@ -273,7 +274,7 @@ def test_validation_is_the_detectors_own_average_precision(require: Any, photos:
     assert 0.5 < numbers["ap"] <= 1
     detector = TinySSD(TinySSD.Options(score_threshold=0.02))
     found = list(
-        measure.detect(network, torch.device("cpu"), recipe._apart, measure.Input.parse("300"))
+        measure.detect(network, torch.device("cpu"), recipe._apart, options.Input.parse("300"))
     )
     for one, other in zip(found, detector.detect([p.pixels for p in recipe._apart]), strict=True):
         np.testing.assert_allclose(one.boxes, other.boxes, atol=0.05)
@@ -294,7 +295,7 @@ def test_a_run_from_a_preset(require: Any, photos: Path, tmp_path: Path) -> None
     require("onnx")
     training = importlib.import_module("facekit.training")
     values = {
-        "preset": "ssd:fine_tune", "data": spec(photos), "out": str(tmp_path / "run"),
+        "preset": "ssd:finetune", "data": spec(photos), "out": str(tmp_path / "run"),
         "steps": 2, "batch_size": 2, "workers": 0, "accelerator": "cpu", "held_out": 0.25,
         "validate_every": 1, "sizes": [{"sides": [128]}],
     }  # fmt: skip
@@ -304,7 +305,7 @@ def test_a_run_from_a_preset(require: Any, photos: Path, tmp_path: Path) -> None
     assert result.folder.log.is_file()
 
 
-@pytest.mark.parametrize("preset", ["default", "published", "fine_tune"])
+@pytest.mark.parametrize("preset", ["default", "published", "finetune"])
 def test_shipped_presets_are_valid(preset: str) -> None:
     ssd = importlib.import_module("facekit.training.ssd").Ssd
     sources = importlib.import_module("facekit.training.sources")

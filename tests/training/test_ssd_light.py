@@ -19,7 +19,11 @@ def distorted(pictures: Any, seed: int = 0, **options: Any) -> Any:
     torch = importlib.import_module("torch")
     light = importlib.import_module("facekit.training.ssd_light")
     generator = torch.Generator().manual_seed(seed)
-    return light.distort(pictures, light.LightOptions(**options), generator)
+    return light.distort(
+        pictures,
+        importlib.import_module("facekit.training.ssd_options").LightOptions(**options),
+        generator,
+    )
 
 
 def pictures(count: int = 6) -> Any:

@@ -10,6 +10,7 @@ from facekit import __version__
 from facekit.cli import (
     backends,
     calibrate,
+    compare,
     convert,
     dataset,
     detect,
@@ -36,6 +37,7 @@ app.add_typer(weights.app, name="weights")
 app.command("summary")(summary.summary)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("calibrate")(calibrate.calibrate)
 app.command("convert")(convert.convert)
 app.command("train")(train.train)

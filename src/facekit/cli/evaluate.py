@@ -63,7 +63,8 @@ class Request:
         out: Where everything is written.
         restart: Whether predictions of something else are removed.
         json: Whether to print JSON.
-        plots: Whether to draw curves.
+        plots: Whether to draw curves; ``None`` for where that is possible.
+        card: Where model cards are written.
     """
 
     dataset: str
@@ -88,7 +89,8 @@ class Request:
     out: Path | None = None
     restart: bool = False
     json: bool = False
-    plots: bool = True
+    plots: bool | None = None
+    card: Path | None = None
 
 
 def evaluate(
@@ -254,13 +256,23 @@ def evaluate(
         bool, typer.Option("--json", help="Print the report as JSON.", rich_help_panel=_OUTPUT)
     ] = False,
     plots: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--plots/--no-plots",
-            help="Draw curves into DIR, where matplotlib is installed.",
+            help="Draw curves into DIR. By default where matplotlib is installed.",
             rich_help_panel=_OUTPUT,
         ),
-    ] = True,
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            "--card",
+            metavar="FILE.md|DIR",
+            help="Write the model card of one backend, or of each into a folder: its numbers, "
+            "parameters, time and memory. Of a card that exists the prose is kept.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
 ) -> None:
     """Measure detectors, landmarkers or classifiers on an annotated dataset.
 
@@ -292,6 +304,7 @@ def evaluate(
         restart=restart,
         json=json,
         plots=plots,
+        card=card,
     )
     from facekit.cli.evaluate_run import run  # noqa: PLC0415 - OpenCV, Pillow, pydantic
 

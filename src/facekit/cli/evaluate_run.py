@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from facekit.cli.console import print_json, print_lines, print_table
 from facekit.cli.console_progress import watched
 from facekit.cli.dataset_specs import read_options, source_of
 from facekit.cli.evaluate import Request
+from facekit.cli.evaluate_cards import check_cards, write_cards
 from facekit.cli.exits import report as tell
 from facekit.cli.naming import check_folder
 from facekit.datasets import ImageRecord
@@ -25,6 +27,7 @@ from facekit.evaluation import (
 )
 from facekit.evaluation.candidates import Candidate, candidates
 from facekit.evaluation.landmarks import TRUTH
+from facekit.evaluation.plots import check as check_plots
 from facekit.evaluation.protocols import HEIGHTS
 from facekit.evaluation.report import Report
 from facekit.evaluation.result import Result
@@ -35,7 +38,19 @@ from facekit.metrics.landmarks import Normalisation
 
 __all__ = ["heights_of", "missing_of", "protocols_of", "records_of", "run", "watch_of"]
 
-Evaluate = Callable[[Sequence[ImageRecord]], Result]
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """One row of the table.
+
+    Attributes:
+        measure: Measures it.
+        candidate: The backend; ``None`` for predictions on disk.
+    """
+
+    measure: Callable[[Sequence[ImageRecord]], Result]
+    candidate: Candidate | None = None
+
 
 PREDICTIONS: Final = "predictions"
 
@@ -52,29 +67,42 @@ def run(request: Request) -> None:
     planned = _plan(request)
     if request.out is not None:
         check_folder(request.out)
-    _check_plots(request)
+    if request.card is not None:
+        check_cards(request.card, [one.candidate for one in planned])
+    plots = _plots(request)
     records = records_of(request)
     if request.out is not None:
         request.out.mkdir(exist_ok=True)
-    report = Report(request.dataset, tuple(measure(records) for measure in planned))
+    results = [one.measure(records) for one in planned]
+    report = Report(request.dataset, tuple(results))
     show(report, json=request.json)
     if request.out is not None:
-        files = report.save(request.out, plots=request.plots)
+        files = report.save(request.out, plots=plots)
+        if not request.json:
+            print_lines([f"wrote {file}" for file in files])
+    if request.card is not None:
+        rows = zip((one.candidate for one in planned), results, strict=True)
+        files = list(write_cards(request.card, request.dataset, rows, records))
         if not request.json:
             print_lines([f"wrote {file}" for file in files])
 
 
-def _check_plots(request: Request) -> None:
-    """Refuse plots that cannot be drawn, before hours of work."""
-    if request.out is None or not request.plots:
-        return
-    try:
-        from facekit.evaluation.plots import check  # noqa: PLC0415 - matplotlib, if it is there
+def _plots(request: Request) -> bool:
+    """Decide whether to draw, before hours of work.
 
-        check()
+    Raises:
+        MissingDependencyError: If plots are asked for and matplotlib is not installed.
+    """
+    if request.out is None or request.plots is False:
+        return False
+    try:
+        check_plots()
     except MissingDependencyError as error:
-        message = f"{error}; or leave the plots out by --no-plots"
-        raise ConfigError(message) from error
+        if request.plots:
+            raise
+        tell(f"no curves are drawn: {error}", kind="note")
+        return False
+    return True
 
 
 def records_of(request: Any) -> list[ImageRecord]:  # noqa: ANN401 - this or compare's request
@@ -150,7 +178,7 @@ def watch_of(label: str, total: int) -> Watch:
     return lambda records: watched(records, label, total=total)
 
 
-def _plan(request: Request) -> list[Evaluate]:
+def _plan(request: Request) -> list[Planned]:
     """Turn a request into runs, one a row of the table; names are checked before anything runs."""
     named = {
         "--detector": request.detectors,
@@ -194,17 +222,19 @@ def _scoring(request: Request) -> dict[str, Any]:
     }
 
 
-def _detector_runs(request: Request) -> list[Evaluate]:
+def _detector_runs(request: Request) -> list[Planned]:
     def measure(one: Candidate, records: Sequence[ImageRecord]) -> Result:
         watch = watch_of(one.label, len(records))
         return evaluate_detector(
             records, one, watch=watch, **_common(request, one.label), **_scoring(request)
         )
 
-    return [partial(measure, one) for one in candidates("detector", request.detectors)]
+    return [
+        Planned(partial(measure, one), one) for one in candidates("detector", request.detectors)
+    ]
 
 
-def _prediction_runs(request: Request) -> list[Evaluate]:
+def _prediction_runs(request: Request) -> list[Planned]:
     def measure(path: Path, records: Sequence[ImageRecord]) -> Result:
         return evaluate_predictions(
             records,
@@ -216,10 +246,10 @@ def _prediction_runs(request: Request) -> list[Evaluate]:
             **_scoring(request),
         )
 
-    return [partial(measure, path) for path in request.predictions]
+    return [Planned(partial(measure, path)) for path in request.predictions]
 
 
-def _landmark_runs(request: Request) -> list[Evaluate]:
+def _landmark_runs(request: Request) -> list[Planned]:
     _normalisation(request.normalise)
     finders = [_finder(word) for word in request.boxes or (TRUTH,)]
 
@@ -236,7 +266,7 @@ def _landmark_runs(request: Request) -> list[Evaluate]:
         )
 
     chosen = candidates("landmarker", request.landmarkers)
-    return [partial(measure, one, finder) for one in chosen for finder in finders]
+    return [Planned(partial(measure, one, finder), one) for one in chosen for finder in finders]
 
 
 def _normalisation(word: str) -> Normalisation:
@@ -254,7 +284,7 @@ def _finder(word: str) -> Candidate | None:
     return None if word == TRUTH else candidates("detector", [word])[0]
 
 
-def _classifier_runs(request: Request) -> list[Evaluate]:
+def _classifier_runs(request: Request) -> list[Planned]:
     def measure(one: Candidate, records: Sequence[ImageRecord]) -> Result:
         return evaluate_classifier(
             records,
@@ -264,7 +294,8 @@ def _classifier_runs(request: Request) -> list[Evaluate]:
             **_common(request, one.label),
         )
 
-    return [partial(measure, one) for one in candidates("classifier", request.classifiers)]
+    chosen = candidates("classifier", request.classifiers)
+    return [Planned(partial(measure, one), one) for one in chosen]
 
 
 def show(report: Report, *, json: bool) -> None:

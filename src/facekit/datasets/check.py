@@ -157,17 +157,18 @@ class _Checker:
 
     def _faces(self, record: ImageRecord, size: tuple[int, int] | None) -> Iterator[Finding]:
         mended = {(repair.code, repair.where.line) for repair in record.repairs}
-        for face in record.faces:
+        faces = tuple(record.faces)
+        for face in faces:
             for code, message in face_quirks(face, size, self._tiny):
                 if (code, face.line) not in mended:
                     yield finding(record, code, message, face.line)
             yield from self._label(record, face.label, face.line)
-        for later, earlier, overlap in duplicates(record.faces):
+        for later, earlier, overlap in duplicates(faces):
             code = "duplicate-face" if overlap == 1 else "near-duplicate-face"
             message = f"face {later + 1} of {record.name} has the box of face {earlier + 1}"
             if overlap < 1:
                 message += f", to an overlap of {overlap:.2f}"
-            yield finding(record, code, message, record.faces[later].line)
+            yield finding(record, code, message, faces[later].line)
 
     def _label(self, record: ImageRecord, label: str, line: int | None) -> Iterator[Finding]:
         if label in self._spellings or len(self._spellings) > _MOST_SPELLINGS:

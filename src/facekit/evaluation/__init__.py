@@ -7,6 +7,7 @@
 """
 
 from facekit.evaluation.classification import evaluate_classifier
+from facekit.evaluation.compare import Comparison, compare_detectors
 from facekit.evaluation.detection import evaluate_detector
 from facekit.evaluation.landmarks import evaluate_landmarker
 from facekit.evaluation.predictions import evaluate_predictions, read_predictions
@@ -14,9 +15,11 @@ from facekit.evaluation.report import Report
 from facekit.evaluation.result import Curve, Result
 
 __all__ = [
+    "Comparison",
     "Curve",
     "Report",
     "Result",
+    "compare_detectors",
     "evaluate_classifier",
     "evaluate_detector",
     "evaluate_landmarker",

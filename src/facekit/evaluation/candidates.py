@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ __all__ = [
 _CONFIGURATIONS: Final = (".yaml", ".yml", ".toml", ".json")
 # They change how fast a backend is, and its numbers by rounding at most.
 _NEUTRAL: Final = frozenset({"batch_size", "sha256", "threads", "weights", "score_threshold"})
+_SIDES: Final = 2
 _SIZE_WORDS: Final = ("size", "side", "scale", "resize")
 
 
@@ -257,9 +259,19 @@ def scale_of(part: Any, options: Mapping[str, Any] | None = None) -> str:  # noq
         if any(word in key for word in _SIZE_WORDS) and key not in _NEUTRAL and value is not None
     ]
     if size is None:
-        return ", ".join(["images as stored", *rest])
+        return ", ".join([_crop_of(part) or "images as stored", *rest])
     height, width = size if isinstance(size, list | tuple) else (size, size)
     return ", ".join([f"{width} x {height} px", *rest])
+
+
+def _crop_of(part: Any) -> str:  # noqa: ANN401 - an adapter by role
+    """Return the size of the crops of a landmarker or classifier whose module declares it."""
+    spec = getattr(sys.modules.get(type(part).__module__), "SPEC", None)
+    shape: tuple[int, ...] = getattr(spec, "input_shape", ())
+    if hasattr(part, "detect") or len(shape) < _SIDES:
+        return ""
+    height, width = shape[-_SIDES:]
+    return f"crops of {width} x {height} px"
 
 
 def options_of(candidate: Candidate, part: Detector | Any) -> dict[str, Any]:  # noqa: ANN401

@@ -24,7 +24,7 @@ from facekit.evaluation import wider_text
 from facekit.evaluation.candidates import Candidate
 from facekit.evaluation.result import Result
 from facekit.evaluation.runner import BATCH_SIZE, Watch, run, unwatched
-from facekit.evaluation.selection import Missing, Selection, select
+from facekit.evaluation.selection import Missing, Selection, roots_of, select
 from facekit.evaluation.store import Store, json_file_of, make_parent
 from facekit.images import RgbImage
 from facekit.metrics.classification import classification_scores
@@ -74,12 +74,13 @@ def evaluate_classifier(
     truth = {record.name: _truth(record, chosen) for record in everything}
     _check_known(everything, truth, part)
     labelled = [record for record in everything if any(truth[record.name])]
-    selection = select(labelled, missing="error" if missing == "empty" else missing)
+    made |= {"attribute": chosen, "images": roots_of(labelled)}
+    selection = select(labelled, missing=missing, empty=False)
     setting = {"scale": naming.scale_of(part, options), "label": chosen or "label of the face"}
     store = None
     if folder is not None:
         wider_text.check_names([record.name for record in selection.records], folder)
-        store = _store(Path(folder), made | {"attribute": chosen}, setting, restart=restart)
+        store = _store(Path(folder), made, setting, restart=restart)
 
     def step(some: Sequence[ImageRecord], pictures: Sequence[RgbImage]) -> list[Labels]:
         faces = [_faces(record, image) for record, image in zip(some, pictures, strict=True)]

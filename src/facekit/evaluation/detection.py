@@ -18,7 +18,7 @@ from facekit.evaluation.candidates import Candidate
 from facekit.evaluation.protocols import HEIGHTS, by_group, protocol, truth_of
 from facekit.evaluation.result import Curve, Result
 from facekit.evaluation.runner import BATCH_SIZE, Run, Watch, run, unwatched
-from facekit.evaluation.selection import Missing, Selection, is_at_hand, select
+from facekit.evaluation.selection import Missing, Selection, is_at_hand, roots_of, select
 from facekit.evaluation.store import Store, detection_store
 from facekit.images import RgbImage
 from facekit.parts import Part
@@ -199,6 +199,7 @@ def evaluate_detector(
     for name in protocols:  # before hours of work
         protocol(name, heights=heights, ground_truth=ground_truth)
     part, made, options = naming.built("detector", detector)
+    made |= {"images": roots_of(selection.records)}
     setting = {
         "scale": naming.scale_of(part, options),
         "threshold": f"{part.score_threshold:g}",

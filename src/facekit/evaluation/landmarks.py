@@ -26,7 +26,7 @@ from facekit.evaluation import wider_text
 from facekit.evaluation.candidates import Candidate
 from facekit.evaluation.result import Curve, Result
 from facekit.evaluation.runner import BATCH_SIZE, Watch, run, unwatched
-from facekit.evaluation.selection import Missing, Selection, select
+from facekit.evaluation.selection import Missing, Selection, roots_of, select
 from facekit.evaluation.store import Store, json_file_of, make_parent
 from facekit.images import RgbImage
 from facekit.metrics.landmarks import (
@@ -99,10 +99,10 @@ def evaluate_landmarker(
     """
     part, made, options = naming.built("landmarker", landmarker)
     detector, finder = _detector(boxes)
-    made |= {"boxes": finder}
     annotated = [record for record in records if any(map(_has_points, record.faces))]
+    made |= {"boxes": finder, "images": roots_of(annotated)}
     _check_scheme(annotated, part)
-    selection = select(annotated, missing="error" if missing == "empty" else missing)
+    selection = select(annotated, missing=missing, empty=False)
     setting = {
         "scale": naming.scale_of(part, options),
         "boxes": TRUTH if detector is None else f"{detector.name} >= {detector.score_threshold:g}",

@@ -1,7 +1,7 @@
 """How detections are scored: three protocols, each a function from images to numbers.
 
 * ``ap50``: average precision at overlap 0.5, for faces of at least some heights;
-* ``wider``: WIDER FACE's official easy, medium and hard;
+* ``wider``: WIDER FACE's official easy, medium and hard, or the same by face height;
 * ``coco``: COCO's average precision over overlaps.
 """
 
@@ -23,10 +23,11 @@ from facekit.metrics.average_precision import average_precision
 from facekit.metrics.coco import coco
 from facekit.metrics.curve import PrecisionRecall
 from facekit.metrics.truth import Truth
+from facekit.metrics.wider_face import HEIGHTS as SETTING_HEIGHTS
 from facekit.metrics.wider_face import WiderTruth, wider_face
 from facekit.types import Detections
 
-__all__ = ["HEIGHTS", "PROTOCOLS", "Scale", "Scores", "protocol", "truth_of"]
+__all__ = ["HEIGHTS", "PROTOCOLS", "Scale", "Scores", "protocol", "truth_of", "wider_truth_of"]
 
 HEIGHTS: Final = (50.0, 30.0, 10.0)
 """Least heights of faces that ``ap50`` measures, pixels of the image as stored."""
@@ -78,12 +79,13 @@ def protocol(
     Args:
         name: ``ap50``, ``wider`` or ``coco``.
         heights: For ``ap50``: the least heights of faces, pixels.
-        ground_truth: For ``wider``: the folder of the official ``.mat`` files.
+        ground_truth: For ``wider``: the folder of the official ``.mat`` files. Without it the
+            settings are taken by face height, and the columns say so.
 
     Raises:
         UnknownNameError: If there is no such protocol.
-        ConfigError: If ``wider`` has no ground truth, or there is no height or a negative one.
-        MissingDependencyError: If ``wider`` is asked for and scipy is not installed.
+        ConfigError: If there is no height or a negative one.
+        MissingDependencyError: If the official files are to be read and scipy is not installed.
     """
     if name not in PROTOCOLS:
         kind = "protocol"
@@ -95,13 +97,7 @@ def protocol(
         return _ByHeight(tuple(heights))
     if name == "coco":
         return _coco
-    if ground_truth is None:
-        message = (
-            "the protocol 'wider' needs the official ground truth (wider_face_val.mat and "
-            "wider_{easy,medium,hard}_val.mat): name its folder by --ground-truth"
-        )
-        raise ConfigError(message)
-    return _Wider(Path(ground_truth))
+    return _wider_by_height if ground_truth is None else _Wider(Path(ground_truth))
 
 
 PROTOCOLS: Final = ("ap50", "wider", "coco")
@@ -146,6 +142,33 @@ class _Wider:
             reason = f"{record.name!r} is not in it: only the validation part has official numbers"
             raise DatasetError(self._folder, None, reason)
         return truth
+
+
+def _wider_by_height(records: Sequence[ImageRecord], found: Sequence[Detections]) -> Scores:
+    """The official protocol on any records, whose easy, medium and hard are heights."""
+    truths = [wider_truth_of(record) for record in records]
+    curves = wider_face(truths, found)
+    scores = _scores({f"WIDER {setting}, by height": curve for setting, curve in curves.items()})
+    heights = ", ".join(f"{name} above {height:g} px" for name, height in SETTING_HEIGHTS.items())
+    note = (
+        f"WIDER FACE's protocol without its official lists of faces: {heights}. On its annotation "
+        "text, whose boxes are rounded, this is near the official number, and not the same"
+    )
+    return dataclasses.replace(scores, notes=(*scores.notes, note))
+
+
+def wider_truth_of(record: ImageRecord) -> WiderTruth:
+    """Return an image's faces with the settings that their heights give.
+
+    Args:
+        record: Any record; faces to ignore never count.
+
+    Raises:
+        MetricsError: If a number is not finite.
+    """
+    rows = [(*face.box[:2], face.width, face.height) for face in record.faces]
+    ignore = np.array([face.ignore for face in record.faces], dtype=bool)
+    return WiderTruth.by_height(rows, ignore)
 
 
 def _coco(records: Sequence[ImageRecord], found: Sequence[Detections]) -> Scores:

@@ -150,7 +150,7 @@ def _number(column: str, value: float | None) -> str:
         return ""
     if math.isnan(value):
         return "n/a"
-    return f"{value:.2f}" if "%" in column.partition(" ")[2][:1] else f"{value:.3f}"
+    return f"{value:.2f}" if column.endswith("NME %") else f"{value:.3f}"
 
 
 def markdown_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

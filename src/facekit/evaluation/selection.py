@@ -9,7 +9,7 @@ from typing import Final, Literal
 from facekit.datasets import ImageRecord
 from facekit.errors import ConfigError, DatasetError
 
-__all__ = ["MISSING", "Missing", "Selection", "is_at_hand", "select"]
+__all__ = ["MISSING", "Missing", "Selection", "is_at_hand", "roots_of", "select"]
 
 Missing = Literal["error", "skip", "empty"]
 """What becomes of images that are not at hand: an error; left out; nothing is found in them."""
@@ -46,6 +46,16 @@ class Selection:
         return ()
 
 
+def roots_of(records: Iterable[ImageRecord]) -> list[str]:
+    """Return the folders of images, sorted: what is kept of one dataset is not another's.
+
+    Args:
+        records: The dataset.
+    """
+    roots = {record.root for record in records if record.root is not None}
+    return sorted(str(root.resolve()) for root in roots)
+
+
 def is_at_hand(record: ImageRecord) -> bool:
     """Whether an image's pixels can be read."""
     return record.data is not None or (record.path is not None and record.path.is_file())
@@ -57,6 +67,7 @@ def select(
     has: Callable[[ImageRecord], bool] = is_at_hand,
     missing: Missing = "error",
     what: str = "not at hand",
+    empty: bool = True,
 ) -> Selection:
     """Choose the images to measure.
 
@@ -65,21 +76,23 @@ def select(
         has: Whether an image can be measured.
         missing: What becomes of one that cannot.
         what: What is wrong with one that cannot, in words.
+        empty: Whether ``missing="empty"`` means anything here.
 
     Raises:
-        ConfigError: If ``missing`` is another word.
+        ConfigError: If ``missing`` is another word, or means nothing here.
         DatasetError: If the dataset has no image, has one twice, or one cannot be measured and
             that is an error, or none can.
     """
-    if missing not in MISSING:
-        message = f"missing must be one of {', '.join(MISSING)}, got {missing!r}"
+    known = MISSING if empty else MISSING[:-1]
+    if missing not in known:
+        message = f"missing images: the word must be one of {', '.join(known)}, got {missing!r}"
         raise ConfigError(message)
     everything = tuple(records)
     _check_unique(everything)
     absent = tuple(record for record in everything if not has(record))
     names = {record.name for record in absent}
     if absent and missing == "error":
-        raise _absent(absent, len(everything), what)
+        raise _absent(absent, len(everything), what, empty=empty)
     kept = everything
     if missing == "skip":
         kept = tuple(record for record in everything if record.name not in names)
@@ -108,12 +121,14 @@ def _file_of(records: tuple[ImageRecord, ...]) -> str:
     return "dataset" if source is None else source.file
 
 
-def _absent(absent: tuple[ImageRecord, ...], total: int, what: str) -> DatasetError:
+def _absent(absent: tuple[ImageRecord, ...], total: int, what: str, *, empty: bool) -> DatasetError:
     """Name the first images that cannot be measured."""
     first = absent[0]
     shown = str(first.path or first.name)
     reason = (
         f"{len(absent):,} of {total:,} images are {what} (the first: {shown}); --missing skip "
-        "measures the others, --missing empty counts them as images in which nothing is found"
+        "measures the others"
     )
+    if empty:
+        reason += ", --missing empty counts them as images in which nothing is found"
     return DatasetError(_file_of(absent), first.source.line if first.source else None, reason)

@@ -12,7 +12,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from facekit.errors import FacekitError, TrainingError
-from facekit.training.config import TrainConfig
 from facekit.training.keys import ItemKey, KeyBatches
 from facekit.training.recipe import Batch, Items, Recipe
 
@@ -31,7 +30,14 @@ class Feed:
     """
 
     def __init__(
-        self, recipe: Recipe, items: Items, batches: KeyBatches, config: TrainConfig, *, pin: bool
+        self,
+        recipe: Recipe,
+        items: Items,
+        batches: KeyBatches,
+        workers: int,
+        *,
+        prefetch: int = 4,
+        pin: bool = False,
     ) -> None:
         """Set the workers up; they start with the first batch.
 
@@ -39,16 +45,16 @@ class Feed:
             recipe: Collates.
             items: What is trained on.
             batches: Which of them, in which order.
-            config: The run.
+            workers: Processes that prepare batches; 0 for this one.
+            prefetch: Batches that each prepares ahead.
             pin: Copy batches to pinned memory, from where a GPU fetches them on its own.
         """
-        workers = config.worker_count()
         self._loader: Any = DataLoader(
             _Seeded(items),
             batch_sampler=batches,  # type: ignore[arg-type, unused-ignore] # endless: no length
             collate_fn=_Collate(recipe),
             num_workers=workers,
-            prefetch_factor=config.prefetch if workers else None,
+            prefetch_factor=prefetch if workers else None,
             pin_memory=pin,
             worker_init_fn=_quiet_worker if workers else None,
         )

@@ -21,7 +21,7 @@ from facekit.training.epochs import Keeper, gave_up
 from facekit.training.folder import RunFolder
 from facekit.training.logs import Logs
 from facekit.training.meter import LossMeter
-from facekit.training.quiet import quiet_lightning
+from facekit.training.quiet import quiet_frameworks
 from facekit.training.recipe import Items, Recipe
 from facekit.training.recipes import load_recipe
 from facekit.training.schedules import Clock
@@ -95,7 +95,7 @@ def train(
     folder = RunFolder(checked.out)
     folder.check(resume=resume, overwrite=overwrite)
     state = State.load(folder.state) if resume and folder.state.is_file() else State()
-    with quiet_lightning():
+    with quiet_frameworks():
         trainer = _trainer(checked, source)
         return _run(_Plan(checked, recipe, items, folder, state), trainer, progress=progress)
 
@@ -173,7 +173,7 @@ def _introduce(plan: _Plan, trainer: Trainer) -> None:
         trainer.strategy.root_device.type,
         trainer.world_size,
         config.precision,
-        config.worker_count(),
+        config.worker_count(trainer.num_devices),
         f", on from step {plan.state.step}" if plan.state.step else "",
         plan.folder.path,
     )
@@ -192,7 +192,6 @@ def _trainer(config: TrainConfig, source: str) -> Trainer:
             num_nodes=config.nodes,
             strategy=config.strategy,
             precision=_PRECISIONS[config.precision],
-            gradient_clip_val=config.clip,
             sync_batchnorm=config.sync_batchnorm,
             benchmark=True,
             # All epochs are one to Lightning: workers go on preparing across ours.

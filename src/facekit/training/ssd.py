@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from facekit.detectors import tiny_ssd
@@ -19,56 +17,16 @@ from facekit.networks.tiny_ssd import TinySSD
 from facekit.training import ssd_measure, ssd_weights
 from facekit.training.keys import ItemKey
 from facekit.training.multibox import Faces, distillation_losses, match, multibox_losses
-from facekit.training.recipe import Batch, Items, Recipe, RecipeOptions
-from facekit.training.ssd_light import LightOptions, distort
-from facekit.training.ssd_photos import Photo, PhotoSource, read_photos, spread
-from facekit.training.ssd_views import View, ViewOptions, draw_view
+from facekit.training.recipe import Batch, Items, Recipe
+from facekit.training.ssd_light import distort
+from facekit.training.ssd_options import SsdOptions
+from facekit.training.ssd_photos import Photo, read_photos, spread
+from facekit.training.ssd_views import View, draw_view
 
 __all__ = ["Ssd"]
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Natural = Annotated[float, Field(ge=0)]
-Side = Annotated[int, Field(ge=tiny_ssd.STRIDE)]
-
 NEITHER: Final = -1
 _SHEET_PHOTOS: Final = 12
-
-
-class Sizes(RecipeOptions):
-    """What sizes of views are drawn until a share of the run is over.
-
-    Attributes:
-        until: The share, 0 to 1.
-        sides: Of square views, pixels; each batch draws one of them. One that is named twice is
-            drawn twice as often.
-    """
-
-    until: Share = 1.0
-    sides: Annotated[tuple[Side, ...], Field(min_length=1)]
-
-
-class Teacher(RecipeOptions):
-    """A network of the same kind, whose answers are asked for at every anchor of every view.
-
-    Attributes:
-        weights: Its file, or a name of ``facekit weights list``; ``$VARIABLES`` of the
-            environment are filled in.
-        temperature: What both networks' score margins are divided by; above 1 low scores count
-            for more.
-        boxes: Weight of the boxes beside the scores.
-        labels: Weight of the labels' loss beside the teacher's.
-    """
-
-    weights: str
-    temperature: Annotated[float, Field(gt=0)] = 1.5
-    boxes: Natural = 1.0
-    labels: Natural = 0.4
-
-    @field_validator("weights")
-    @classmethod
-    def _expand(cls, value: str) -> str:
-        """Fill the environment's variables in."""
-        return os.path.expandvars(value)
 
 
 class Ssd(Recipe):
@@ -83,66 +41,9 @@ class Ssd(Recipe):
     monitor: ClassVar[str] = "ap"
     mode: ClassVar[Literal["max", "min"]] = "max"
 
-    class Options(RecipeOptions):
-        """Options of the recipe.
+    Options: ClassVar = SsdOptions
 
-        Attributes:
-            data: What to train on: datasets as ``FORMAT:PATH``, or with more said of each.
-            validation: What to measure on; beside `held_out`.
-            held_out: Share of each labelled dataset's photos that is measured on instead.
-            weights: What to start from, e.g. ``tiny_ssd``, the shipped weights; by default
-                random weights.
-            freeze_norms: Leave the batch norms' statistics as they are: for fine-tuning, where
-                batches are few, and for weights whose norms were folded into convolutions.
-            teacher: A network to learn from beside the labels.
-            max_side: Longest side that photos are kept at, pixels; 0 keeps them as they are.
-            items: Views of an epoch; by default as many as there are photos.
-            sizes: Sizes of the views over the run.
-            reference: Side of views of which a batch has `batch_size`; batches of larger views
-                have fewer.
-            views: How photos are looked at.
-            light: How colours are changed.
-            overlap: IoU from which an anchor stands for a face.
-            negatives: Background anchors that are learned from for each face's.
-            measured_at: Inputs to validate at: ``SIDE`` stretched or ``SIDE:keep_aspect``.
-        """
-
-        data: Annotated[tuple[PhotoSource, ...], Field(min_length=1)]
-        validation: tuple[PhotoSource, ...] = ()
-        held_out: Share = 0.0
-        weights: str | None = None
-        freeze_norms: bool = False
-        teacher: Teacher | None = None
-        max_side: Annotated[int, Field(ge=0)] = 640
-        items: Annotated[int, Field(ge=1)] | None = None
-        sizes: Annotated[tuple[Sizes, ...], Field(min_length=1)] = (Sizes(sides=(300,)),)
-        reference: Side = 300
-        views: ViewOptions = ViewOptions()
-        light: LightOptions = LightOptions()
-        overlap: Annotated[float, Field(gt=0, lt=1)] = 0.4
-        negatives: Natural = 3.0
-        measured_at: tuple[str, ...] = ("300",)
-
-        @field_validator("data", "validation", mode="before")
-        @classmethod
-        def _sources(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-            """Let a dataset be its name alone, and a single one stand without a list."""
-            several = [value] if isinstance(value, str | dict) else value
-            if not isinstance(several, list | tuple):
-                return several
-            return [{"data": one} if isinstance(one, str) else one for one in several]
-
-        @field_validator("measured_at", mode="before")
-        @classmethod
-        def _measured_at(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
-            """Let a size be a number, and check all of them."""
-            several = value if isinstance(value, list | tuple) else [value]
-            texts = tuple(str(one) for one in several)
-            for text in texts:
-                ssd_measure.Input.parse(text)
-            return texts
-
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: SsdOptions) -> None:
         """Read the photos, the teacher and the weights to start from.
 
         Raises:
@@ -247,7 +148,7 @@ def _freeze_norms(network: nn.Module) -> None:
 class _Views:
     """Views by key; the pixels are drawn when a batch is joined, all in one place."""
 
-    def __init__(self, photos: Sequence[Sequence[Photo]], options: Ssd.Options) -> None:
+    def __init__(self, photos: Sequence[Sequence[Photo]], options: SsdOptions) -> None:
         self._photos, self._options = photos, options
         weights = np.array([source.weight for source in options.data])
         self._shares = weights.cumsum() / weights.sum()

@@ -7,51 +7,19 @@ and brightness, contrast, saturation, hue and white balance are one matrix a pic
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final
+from typing import Final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["LightOptions", "distort"]
+from facekit.training.ssd_options import LightOptions
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Natural = Annotated[float, Field(ge=0)]
+__all__ = ["distort"]
 
 _LUMA: Final = (0.299, 0.587, 0.114)
 # RGB to the grey axis and the two colour axes that a change of hue turns (NTSC's YIQ).
 _YIQ: Final = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
-
-
-class LightOptions(BaseModel):
-    """How much pictures are changed.
-
-    Attributes:
-        untouched: Share of pictures whose colours are left alone.
-        brightness: Largest shift, 1 being all the way from black to white.
-        contrast: Largest change, as a share.
-        saturation: Largest change, as a share.
-        hue: Largest turn, degrees.
-        balance: Largest change of one colour channel by itself, as a share.
-        grey: Share of pictures that lose their colours.
-        blur: Share of pictures that are blurred or sharpened.
-        noise: Share of pictures that become noisy.
-        deviation: Largest standard deviation of that noise.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    untouched: Share = 0.25
-    brightness: Natural = 0.15
-    contrast: Share = 0.4
-    saturation: Share = 0.5
-    hue: Natural = 18.0
-    balance: Share = 0.1
-    grey: Share = 0.06
-    blur: Share = 0.2
-    noise: Share = 0.15
-    deviation: Natural = 0.06
 
 
 def distort(pictures: Tensor, options: LightOptions, generator: torch.Generator | None) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import torch
@@ -12,52 +11,19 @@ from torch import nn
 
 from facekit.detectors import tiny_ssd
 from facekit.draw import contact_sheet, draw_faces
-from facekit.errors import ConfigError
 from facekit.images import RgbImage
 from facekit.metrics.average_precision import average_precision
 from facekit.metrics.truth import Truth
+from facekit.training.ssd_options import Input
 from facekit.training.ssd_photos import Photo
 from facekit.types import Detections
 
-__all__ = ["HEIGHTS", "Input", "detect", "draw", "measure"]
+__all__ = ["HEIGHTS", "detect", "draw", "measure"]
 
 HEIGHTS: Final = (50, 30, 10)
 """Least heights of the faces that count, pixels of the photo."""
 
 _SHOWN_SCORE: Final = 0.3
-
-
-@dataclasses.dataclass(frozen=True)
-class Input:
-    """What a photo is resized to.
-
-    Attributes:
-        side: Pixels.
-        keeps_aspect: Whether the photo's proportions are kept.
-    """
-
-    side: int
-    keeps_aspect: bool
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read ``SIDE`` or ``SIDE:keep_aspect``.
-
-        Raises:
-            ConfigError: If it is neither.
-        """
-        side, _, resize = text.partition(":")
-        if not side.isdigit() or int(side) < tiny_ssd.STRIDE or resize not in {"", "keep_aspect"}:
-            message = f"measured_at: {text!r} is not SIDE or SIDE:keep_aspect, e.g. 640:keep_aspect"
-            raise ConfigError(message)
-        return cls(int(side), bool(resize))
-
-    def size(self, pixels: RgbImage) -> tuple[int, int]:
-        """Return height and width of the input for a photo."""
-        wanted: tiny_ssd.Resize = "keep_aspect" if self.keeps_aspect else "stretch"
-        return tiny_ssd.input_size(
-            (pixels.shape[0], pixels.shape[1]), (self.side, self.side), wanted
-        )
 
 
 def measure(
