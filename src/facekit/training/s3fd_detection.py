@@ -30,7 +30,8 @@ from facekit.training.s3fd_anchors import anchors
 from facekit.training.s3fd_measure import Fitted, ap_by_height, detect, fitted, sheet_of
 from facekit.training.s3fd_pixels import normalised
 from facekit.training.s3fd_views import View, Views
-from facekit.training.ssd_light import LightOptions, distort
+from facekit.training.ssd_light import distort
+from facekit.training.ssd_options import LightOptions
 from facekit.training.ssd_photos import Photo, PhotoSource, read_photos, spread
 from facekit.types import Detections
 from facekit.weights import resolve
