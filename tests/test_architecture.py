@@ -58,6 +58,20 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": {"boxes", "errors", "types"},
     "export": {"atomic", "engines", "errors", "images", "registry", "weights"},
     "summary": {"engines", "errors", "registry", "weights"},
+    "training": {
+        "atomic",
+        "boxes",
+        "config",
+        "datasets",
+        "draw",
+        "errors",
+        "images",
+        "mean_shape",
+        "metrics",
+        "networks",
+        "types",
+        "weights",
+    },
     "testing": {"atomic", "boxes", "errors", "images", "protocols", "registry", "types"},
     "__main__": {"cli"},
 }
@@ -66,6 +80,7 @@ ANYTHING = {"cli", "__init__"}
 HEAVY = {
     "detectron2",
     "jax",
+    "lightning",
     "mmcv",
     "mmdet",
     "onnx",

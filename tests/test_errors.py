@@ -17,8 +17,10 @@ from facekit import errors
         (errors.WeightsError, ValueError),
         (errors.ImageError, ValueError),
         (errors.DatasetError, ValueError),
+        (errors.MetricsError, ValueError),
         (errors.OutputError, OSError),
         (errors.BackendError, RuntimeError),
+        (errors.TrainingError, RuntimeError),
     ],
 )
 def test_the_tree_is_the_one_drawn(kind: type[Exception], builtin: type[Exception]) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from facekit.errors import ConfigError, nearest
 from facekit.registry import DEFAULT_DETECTOR, DEFAULT_LANDMARKER
 
-__all__ = ["BackendConfig", "RunConfig", "load", "validate_options"]
+__all__ = ["BackendConfig", "RunConfig", "load", "read_mapping", "validate_options"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -80,6 +80,23 @@ def load(path: str | os.PathLike[str]) -> RunConfig:
     Raises:
         ConfigError: If the file is missing, malformed, or has an unknown key.
     """
+    values = read_mapping(path, "with detector, landmarker, classifiers")
+    return RunConfig.from_mapping(values, source=str(path))
+
+
+def read_mapping(path: str | os.PathLike[str], of_what: str = "") -> dict[str, Any]:
+    """Read a configuration file, whatever it configures.
+
+    Args:
+        path: A ``.yaml``, ``.yml``, ``.toml`` or ``.json`` file.
+        of_what: What its mapping holds, for messages.
+
+    Returns:
+        Its values; none for an empty file.
+
+    Raises:
+        ConfigError: If the file is missing, malformed, or holds no mapping.
+    """
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
@@ -89,11 +106,11 @@ def load(path: str | os.PathLike[str]) -> RunConfig:
         raise ConfigError(message) from error
     values = _parse(text, file)
     if values is None:
-        values = {}
+        return {}
     if not isinstance(values, dict):
-        message = f"{file}: expected a mapping with detector, landmarker, classifiers"
+        message = f"{file}: expected a mapping {of_what}".rstrip()
         raise ConfigError(message)
-    return RunConfig.from_mapping(values, source=str(file))
+    return values
 
 
 def _parse(text: str, file: Path) -> object:

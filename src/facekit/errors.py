@@ -12,7 +12,8 @@
     ├── DatasetError           (ValueError)    an annotation that cannot be read: file, line, reason
     ├── MetricsError           (ValueError)    predictions or truth that cannot be scored
     ├── OutputError            (OSError)       a result that cannot be written
-    └── BackendError           (RuntimeError)  a vendor's code failed; the cause is chained
+    ├── BackendError           (RuntimeError)  a vendor's code failed; the cause is chained
+    └── TrainingError          (RuntimeError)  a training cannot go on, e.g. its loss is not finite
 
 Catching :class:`FacekitError` catches everything that bad input can cause. Each message is one
 line that names what was wrong and the way out, so that it can be shown to a user as it stands.
@@ -33,6 +34,7 @@ __all__ = [
     "MetricsError",
     "MissingDependencyError",
     "OutputError",
+    "TrainingError",
     "UnknownNameError",
     "WeightsError",
     "nearest",
@@ -206,3 +208,7 @@ class OutputError(FacekitError, OSError):
 
 class BackendError(FacekitError, RuntimeError):
     """A vendor's code failed; the original exception is the ``__cause__``."""
+
+
+class TrainingError(FacekitError, RuntimeError):
+    """A training that cannot go on; what it had kept until then is left as it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from facekit import Detections
 from facekit.errors import FacekitError, MetricsError
 from facekit.metrics.wider_face import WiderTruth, wider_face
 
+Require = Callable[[str], Any]
 Floats = npt.NDArray[np.float64]
 SETTINGS = ("easy", "medium", "hard")
 
@@ -233,6 +235,35 @@ def test_detections_are_predictions() -> None:
         image_size=(400, 400),
     )
     assert ap([truth(FACE)], [detections]) == 1.0
+
+
+def test_settings_by_height() -> None:
+    heights = [10, 10.5, 30, 30.1, 50, 50.01, 900]
+    boxes = [(0, 0, 5, height) for height in heights]
+    truth = WiderTruth.by_height(boxes, ignore=np.array([False] * 6 + [True]))
+    assert {name: np.array(heights)[flags].tolist() for name, flags in truth.counted.items()} == {
+        "easy": [50.01],
+        "medium": [30.1, 50, 50.01],
+        "hard": [10.5, 30, 30.1, 50, 50.01],
+    }
+    assert WiderTruth.by_height([]).counted["easy"].shape == (0,)
+
+
+@pytest.mark.data
+def test_the_official_settings_are_the_faces_of_a_height(data_root: Path, require: Require) -> None:
+    """In all 3,226 images, face for face: the settings need nothing but the official boxes."""
+    loadmat = require("scipy.io").loadmat
+    folder = data_root / "wider" / "ground_truth"
+    events = loadmat(folder / "wider_face_val.mat")["face_bbx_list"][:, 0]
+    boxes = [np.float64(cell[0]) for event in events for cell in event]
+    truths = [WiderTruth.by_height(rows) for rows in boxes]
+    assert (len(truths), sum(map(len, truths))) == (3226, 39708)
+    for setting, total in zip(SETTINGS, (7211, 13319, 31958), strict=True):
+        lists = loadmat(folder / f"wider_{setting}_val.mat")["gt_list"][:, 0]
+        official = [cell[0].ravel().astype(int) - 1 for event in lists for cell in event]
+        assert sum(map(len, official)) == total
+        for truth, numbers in zip(truths, official, strict=True):
+            assert np.flatnonzero(truth.counted[setting]).tolist() == sorted(numbers)
 
 
 # --- against the protocol, written out one prediction at a time

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from facekit import __version__
-from facekit.cli import backends, convert, dataset, detect, export, summary, weights
+from facekit.cli import backends, convert, dataset, detect, export, summary, train, weights
 from facekit.cli.exits import FAILED, GuardedGroup
 
 __all__ = ["app"]
@@ -25,6 +25,7 @@ app.add_typer(weights.app, name="weights")
 app.command("summary")(summary.summary)
 app.command("export")(export.export)
 app.command("convert")(convert.convert)
+app.command("train")(train.train)
 app.add_typer(dataset.app, name="dataset")
 
 

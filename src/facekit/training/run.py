@@ -1,0 +1,208 @@
+"""A training run, from its configuration to its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_only
+
+from facekit.config import validate_options
+from facekit.errors import ConfigError
+from facekit.training.bar import watched
+from facekit.training.checkpoints import State
+from facekit.training.config import TrainConfig, check_names
+from facekit.training.engine import Engine
+from facekit.training.epochs import Keeper
+from facekit.training.folder import RunFolder
+from facekit.training.logs import Logs
+from facekit.training.meter import LossMeter
+from facekit.training.quiet import quiet_lightning
+from facekit.training.recipe import Items, Recipe
+from facekit.training.recipes import load_recipe
+from facekit.training.schedules import Clock
+from facekit.training.session import Session
+from facekit.training.sources import read_config
+
+__all__ = ["TrainResult", "train"]
+
+log = logging.getLogger("facekit.training")
+
+_PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a run came to.
+
+    Attributes:
+        folder: Where it lies.
+        step: Steps that are over.
+        best: The best value of the monitored number; ``None`` without a validation.
+        metrics: The last validation's numbers.
+        interrupted: Whether it was stopped before its end and can be resumed.
+    """
+
+    folder: RunFolder
+    step: int
+    best: float | None
+    metrics: Mapping[str, float]
+    interrupted: bool
+
+
+def train(
+    config: TrainConfig | Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> TrainResult:
+    """Train.
+
+    Args:
+        config: A configuration, its values, a file of them, a preset's name like
+            ``"landmarks:default"``, or the folder of a run.
+        resume: Go on with the run that its folder holds, if it holds one.
+        overwrite: Replace the run that its folder holds.
+        progress: Show a bar on standard error, if that is a terminal.
+
+    Returns:
+        What the run came to.
+
+    Raises:
+        ConfigError: If the configuration is wrong, or does not fit the machine.
+        OutputError: If the run's folder cannot be written, or holds a run already.
+        TrainingError: If the run cannot go on: its loss is not finite.
+        FacekitError: As the recipe raises it, if its data or weights cannot be used.
+    """
+    source = "configuration" if isinstance(config, TrainConfig | Mapping) else str(config)
+    checked = config if isinstance(config, TrainConfig) else read_config(config)
+    kind = load_recipe(checked.recipe)
+    check_names(checked, kind.Options, source)
+    recipe = kind(validate_options(kind.Options, checked.options, source))
+    items = recipe.train_items()
+    if not len(items):
+        message = f"{source}: recipe {checked.recipe!r} finds nothing to train on"
+        raise ConfigError(message)
+    folder = RunFolder(checked.out)
+    is_first = rank_zero_only.rank == 0
+    if is_first:
+        folder.open(checked, resume=resume, overwrite=overwrite)
+    resumes = resume and folder.state.is_file()
+    state = State.load(folder.state) if resumes else State()
+    with quiet_lightning():
+        trainer = _trainer(checked, source)
+        return _run(_Plan(checked, recipe, items, folder, state), trainer, progress=progress)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What a run is made of, checked."""
+
+    config: TrainConfig
+    recipe: Recipe
+    items: Items
+    folder: RunFolder
+    state: State
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return max(len(self.items) * self.config.repeat // self.config.batch_size, 1)
+
+
+def _run(plan: _Plan, trainer: Trainer, *, progress: bool) -> TrainResult:
+    """Train what a plan says."""
+    config, state, recipe = plan.config, plan.state, plan.recipe
+    clock = Clock(config, plan.steps_per_epoch, state.seconds)
+    if clock.is_over(state.step) or state.done:
+        log.info("%s: the run is over; a later end lets it go on", plan.folder.path)
+        return TrainResult(plan.folder, state.step, state.best, {}, interrupted=False)
+    keeper = None
+    if rank_zero_only.rank == 0:
+        logs = Logs(plan.folder, state.step)
+        keeper = Keeper(recipe, config, plan.folder, state, plan.steps_per_epoch, logs)
+    with watched(recipe.name, wanted=progress and keeper is not None) as bar:
+        session = Session(plan.steps_per_epoch, keeper, bar)
+        engine = Engine(
+            recipe,
+            config,
+            state=state,
+            folder=plan.folder,
+            clock=clock,
+            items=plan.items,
+            losses=LossMeter(getattr(plan.items, "name", "item {}".format)),
+            watch=session,
+        )
+        _introduce(plan, trainer)
+        try:
+            trainer.fit(engine)
+        except SystemExit as error:
+            # Lightning's answer to the second Ctrl-C.
+            raise KeyboardInterrupt from error
+        finally:
+            session.signals.release()
+            if keeper is not None:
+                keeper.logs.close()
+    metrics = keeper.metrics if keeper is not None else {}
+    return TrainResult(plan.folder, engine.step, state.best, metrics, session.interrupted)
+
+
+def _introduce(plan: _Plan, trainer: Trainer) -> None:
+    """Say what is about to run."""
+    config = plan.config
+    log.info(
+        "%s: %d items, %d steps of %d an epoch, %s x %d, precision %s, %d workers%s; %s",
+        plan.recipe.name,
+        len(plan.items),
+        plan.steps_per_epoch,
+        config.batch_size,
+        trainer.strategy.root_device.type,
+        trainer.world_size,
+        config.precision,
+        config.worker_count(),
+        f", on from step {plan.state.step}" if plan.state.step else "",
+        plan.folder.path,
+    )
+
+
+def _trainer(config: TrainConfig, source: str) -> Trainer:
+    """Build Lightning's trainer, with nothing of its own but devices and precision.
+
+    Raises:
+        ConfigError: If this machine has no such devices, or they cannot do it.
+    """
+    try:
+        trainer = Trainer(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.nodes,
+            strategy=config.strategy,
+            precision=_PRECISIONS[config.precision],
+            gradient_clip_val=config.clip,
+            sync_batchnorm=config.sync_batchnorm,
+            # All epochs are one to Lightning: workers go on preparing across ours.
+            max_epochs=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except Exception as error:
+        # Lightning raises anything from ValueError to its own classes for devices it cannot have.
+        message = f"{source}: {' '.join(str(error).split())}"
+        raise ConfigError(message) from error
+    if config.batch_size % trainer.world_size:
+        message = (
+            f"{source}: batch_size {config.batch_size} cannot be shared by "
+            f"{trainer.world_size} devices"
+        )
+        raise ConfigError(message)
+    if config.precision == "16" and trainer.strategy.root_device.type == "cpu":
+        message = f"{source}: precision 16 needs a GPU; on a CPU use bf16 or 32"
+        raise ConfigError(message)
+    return trainer

@@ -1,0 +1,138 @@
+"""A run from its configuration to its folder: the same for any workers, stops and resumes."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facekit import read_image
+from facekit.errors import OutputError, TrainingError
+
+pytestmark = pytest.mark.usefixtures("training")
+
+
+def tensors(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(path)  # type: ignore[no-any-return, unused-ignore]
+
+
+def same(one: Path, other: Path) -> bool:
+    import torch
+
+    a, b = tensors(one), tensors(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_loss_falls_and_the_folder_says_all_of_it(tiny: Any) -> None:
+    recipes = importlib.import_module("tiny_recipe")
+    result = tiny(epochs=40, optimizer={"lr": 0.02}, sheets=True, repeat=2, validate_every=20)
+    folder = result.folder
+    log = rows(folder.log)
+    assert len(log) == 40
+    assert float(log[-1]["loss"]) < 0.3 * float(log[0]["loss"])
+    assert [row["epoch"] for row in log if row["error"]] == ["20", "40"]
+    assert result.step == 40 * 24 * 2 // 8
+    assert result.best == pytest.approx(min(float(r["error"]) for r in log if r["error"]), 1e-4)
+    facts = json.loads(folder.best.with_suffix(".json").read_text())
+    assert facts["metrics"]["error"] == result.best
+    network = recipes.TinyRecipe(recipes.TinyOptions()).network()
+    network.load_state_dict(tensors(folder.best))
+    assert read_image(folder.sheet(40)).ndim == 3
+    assert list(folder.tensorboard.glob("events.*"))
+
+
+def test_any_number_of_workers_gives_the_same_weights(tiny: Any) -> None:
+    alone, helped = tiny("alone"), tiny("helped", workers=2)
+    assert same(alone.folder.state, helped.folder.state)
+    other = tiny("other", seed=1)
+    assert not same(alone.folder.last, other.folder.last)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_a_run_stopped_anywhere_ends_bit_for_bit_where_the_undisturbed_one_does(
+    tiny: Any, name: str
+) -> None:
+    options = {"optimizer": {"name": name}, "epochs": 3, "channels_last": True, "clip": 1.0}
+    undisturbed = tiny("undisturbed", **options)
+    stopped = tiny("stopped", **options, signal_at=(5, int(signal.SIGTERM)))
+    assert stopped.interrupted
+    assert stopped.step == 5
+    resumed = tiny("stopped", **options, resume=True)
+    assert not resumed.interrupted
+    assert same(undisturbed.folder.state, resumed.folder.state)
+    assert same(undisturbed.folder.best, resumed.folder.best)
+
+
+def test_a_run_that_is_there_is_not_overwritten_unasked(tiny: Any) -> None:
+    first = tiny(epochs=1)
+    with pytest.raises(OutputError, match="holds a run already; go on with it by --resume"):
+        tiny(epochs=1)
+    again = tiny(epochs=2, overwrite=True)
+    assert len(rows(again.folder.log)) == 2
+    assert first.step == 3
+
+
+def test_a_folder_of_something_else_is_left_alone(tiny: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").touch()
+    with pytest.raises(OutputError, match="is not empty and holds no run"):
+        tiny(overwrite=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_items(tiny: Any) -> None:
+    with pytest.raises(TrainingError, match=r"step 3: the loss is (nan|inf).*crop 5"):
+        tiny(broken=5, seed=3)
+
+
+def test_what_is_frozen_stays(tiny: Any) -> None:
+    import torch
+
+    result = tiny(frozen=True, epochs=2, ema=None, optimizer={"lr": 0.1})
+    start = tiny("start", frozen=True, epochs=2, ema=None, optimizer={"lr": 1e-12})
+    moved, still = tensors(result.folder.last), tensors(start.folder.last)
+    assert torch.equal(moved["0.weight"], still["0.weight"])
+    assert not torch.equal(moved["5.weight"], still["5.weight"])
+
+
+def test_training_ends_when_nothing_gets_better(tiny: Any) -> None:
+    stopping = {"patience": 2, "min_delta": 10.0}
+    result = tiny(epochs=50, early_stopping=stopping)
+    assert result.step == 3 * 3
+    assert not result.interrupted
+
+
+def test_time_ends_a_run_and_its_schedule(tiny: Any) -> None:
+    result = tiny(epochs=None, max_minutes=0.03, repeat=20, validate_every=999)
+    (*_, last) = rows(result.folder.log)
+    assert int(last["step"]) == result.step
+    assert last["error"]
+    assert float(last["lr"]) < 3e-4
+    assert not result.interrupted
+
+
+def test_a_session_ends_early_and_is_resumed(tiny: Any) -> None:
+    stopped = tiny(epochs=2000, session_minutes=0.005)
+    assert stopped.interrupted
+    resumed = tiny(epochs=stopped.step // 3 + 1, resume=True)
+    assert not resumed.interrupted
+    assert resumed.step == (stopped.step // 3 + 1) * 3
+
+
+def test_a_run_that_is_over_stays_as_it_is(tiny: Any) -> None:
+    first = tiny()
+    before = first.folder.state.read_bytes()
+    again = tiny(resume=True)
+    assert again.step == first.step
+    assert first.folder.state.read_bytes() == before
