@@ -23,7 +23,7 @@ from facekit.boxes import iou
 from facekit.detectors._s3fd_maps import STRIDES, map_shapes
 from facekit.detectors.s3fd import SPEC
 from facekit.export.onnx import write
-from facekit.networks.s3fd import S3FD
+from facekit.networks.s3fd import S3FD, TRUNK_LAYERS
 from facekit.testing import photos
 from facekit.testing.photos import Photo
 
@@ -92,6 +92,26 @@ def loss_of(logits: Any, deltas: Any, kinds: Any, wanted: Any) -> Any:
     return (classes + 0.5 * places) / (faces.sum() + 10)
 
 
+def spread(network: S3FD, batch: Any) -> None:
+    """Bring each layer's answers on a batch to mean 0 and deviation 1, first layers first.
+
+    Nothing normalises this deep network; as narrow as it is, He's weights do not train.
+    """
+
+    def adjust(layer: Any, _: Any, answer: Any) -> Any:
+        centre = answer.mean(dim=(0, 2, 3))
+        deviation = (answer - centre[:, None, None]).std(dim=(0, 2, 3)) + 1e-6
+        layer.weight.data /= deviation[:, None, None, None]
+        layer.bias.data = (layer.bias - centre) / deviation
+        return (answer - centre[:, None, None]) / deviation[:, None, None]
+
+    hooks = [network.get_submodule(name).register_forward_hook(adjust) for name in TRUNK_LAYERS]
+    with torch.no_grad():
+        network.features(batch)
+    for hook in hooks:
+        hook.remove()
+
+
 def main() -> None:
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1500
     torch.manual_seed(0)
@@ -100,8 +120,11 @@ def main() -> None:
     shown = [*faces, *faces, *photos.faceless(), photos.blank(SIDE, SIDE)]
     network, cells = S3FD(1 / 16), anchors()
     network.reset_parameters()
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
+    first = [sample(shown[rng.integers(len(shown))], rng)[0] for _ in range(16)]
+    spread(network, torch.from_numpy(np.stack(first).astype(np.float32)))
+    network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps, pct_start=0.1)
     for _ in range(steps):
         items = [sample(shown[rng.integers(len(shown))], rng) for _ in range(BATCH)]
         batch = torch.from_numpy(np.stack([image for image, _ in items]).astype(np.float32))
