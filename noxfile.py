@@ -34,7 +34,8 @@ OLDEST = PYTHONS[0]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 MAX_WHEEL_MB = 30
-DATASET_PACKAGES = "scipy,google_crc32c,pycocotools"
+PYCOCOTOOLS = "pycocotools>=2.0.8"
+DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
 
 
@@ -83,10 +84,18 @@ def torch(session: nox.Session) -> None:
 
     FACEKIT_TORCH may name a CPU build of torch.
     """
-    session.install(os.environ.get("FACEKIT_TORCH", "torch"))
+    session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
     _install(session, "torch", "export", "openvino", "eval", "tfrecord")
     engines = "torch,safetensors,onnx,onnxscript,openvino"
     _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
+
+
+@nox.session(python=OLDEST)
+def train(session: nox.Session) -> None:
+    """Training, with the torch that torchvision's wheel was built for."""
+    _install(session, "train")
+    paths = ("tests/training", "tests/cli/test_train.py")
+    _pytest(session, *paths, require="torch,torchvision,lightning,tensorboard,safetensors")
 
 
 @nox.session(python=OLDEST)
@@ -105,19 +114,24 @@ def coverage(session: nox.Session) -> None:
         session.error("no session has run tests yet")
     session.log(f"covered by: {', '.join(sorted(measured))}")
     session.run("coverage", "combine", "--keep")
-    options = []
+    omitted = []
     if "torch" not in measured:
         session.warn("the torch session has not run: its modules are left out")
-        needing_torch = "*/engines/torch.py,*/export/onnx.py,*/summary/torch.py"
-        options.append(f"--omit=*/networks/*,*/engines/openvino.py,{needing_torch}")
-    session.run("coverage", "report", *options)
+        omitted += ["*/networks/*", "*/engines/openvino.py", "*/engines/torch.py"]
+        omitted += ["*/export/onnx.py", "*/summary/torch.py"]
+    if "train" not in measured:
+        session.warn("the train session has not run: its modules are left out")
+        omitted += ["*/facekit/training/*", "*/cli/train_run.py"]
+    session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 
 @nox.session(python=OLDEST)
 def datasets(session: nox.Session) -> None:
     """Dataset formats and metrics, with what judges them: scipy, pycocotools, TFRecord's sums."""
+    session.install(PYCOCOTOOLS)
     _install(session, "eval", "tfrecord")
-    _pytest(session, "tests/datasets", "tests/metrics", require=DATASET_PACKAGES)
+    rooms = ("tests/datasets", "tests/metrics", "tests/evaluation", "tests/cli/test_evaluate.py")
+    _pytest(session, *rooms, require=DATASET_PACKAGES)
 
 
 @nox.session(python=OLDEST)

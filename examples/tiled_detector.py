@@ -36,7 +36,9 @@ class Tiled:
         """Build the detector that looks at the tiles."""
         options = options or self.Options()
         self._tile = options.tile
-        self._inner = facekit.create_detector(score_threshold=options.score_threshold)
+        self._inner = facekit.create_detector(
+            score_threshold=options.score_threshold, box_transform=options.box_transform
+        )
         self.score_threshold = self._inner.score_threshold
         self.box_transform = self._inner.box_transform
 

@@ -146,7 +146,7 @@ def test_options_of_a_backend() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scal": 2}, "x: unknown option 'scal', did you mean 'scale'? (known: scale, score_"),
+        ({"scal": 2}, "x: unknown option 'scal', did you mean 'scale'? (known: box_transform, "),
         ({"zzz": 2}, "x: unknown option 'zzz' (known: "),
         ({"scale": 0}, "x: scale: Input should be greater than 0"),
         ({"scale": "big", "score_threshold": 2}, "; "),

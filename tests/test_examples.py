@@ -92,3 +92,9 @@ def test_tiled_detector(crowd: Path, tmp_path: Path) -> None:
     assert said.startswith("4 faces; on the whole photo ")
     assert int(said.split()[-1]) < 4
     assert (tmp_path / "out.png").exists()
+
+
+def test_hard_faces(astronaut_path: Path, tmp_path: Path) -> None:
+    said = run("hard_faces.py", astronaut_path, "sheet.png", folder=tmp_path)
+    assert said.splitlines() == ["turned", "masked", "cut off", "tiny"]
+    assert read(tmp_path / "sheet.png").shape[1] == 640

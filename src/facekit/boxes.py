@@ -154,19 +154,42 @@ def nms(
         message = f"scores must have shape ({len(xyxy)},), got {values.shape}"
         raise ValueError(message)
     remaining = np.argsort(-values, kind="stable")
-    offset = float(inclusive)
-    areas = area(xyxy, inclusive=inclusive)
     kept: list[int] = []
     while remaining.size:
-        best, rest = remaining[0], remaining[1:]
-        kept.append(int(best))
-        low = np.maximum(xyxy[best, :2], xyxy[rest, :2])
-        high = np.minimum(xyxy[best, 2:], xyxy[rest, 2:])
-        sides = np.maximum(high - low + offset, 0)
-        shared = sides[:, 0] * sides[:, 1]
-        # Comparing products spares a division by the zero union of two empty boxes.
-        remaining = rest[shared <= iou_threshold * (areas[best] + areas[rest] - shared)]
+        spared = _spared(xyxy[remaining], iou_threshold, inclusive=inclusive)
+        alive = np.ones(len(remaining), dtype=bool)
+        for row, spares in enumerate(spared):
+            if alive[row]:
+                kept.append(int(remaining[row]))
+                alive[row + 1 :] &= spares[row + 1 :]
+        remaining = remaining[len(spared) :][alive[len(spared) :]]
     return np.array(kept, dtype=np.intp)
+
+
+_BLOCK = 64
+"""Best boxes that are compared with all others at once: few calls of numpy, little memory."""
+
+
+def _spared(xyxy: FloatArray, iou_threshold: float, *, inclusive: bool) -> npt.NDArray[np.bool_]:
+    """Tell which boxes the first ones do not suppress.
+
+    Args:
+        xyxy: ``(n, 4)``, pixels.
+        iou_threshold: The IoU up to which a box is spared.
+        inclusive: Count pixels inclusively (``+ 1``).
+
+    Returns:
+        ``(min(n, 64), n)``: row i has the boxes that box i spares.
+    """
+    x1, y1, x2, y2 = np.ascontiguousarray(xyxy.T)
+    first, offset = np.s_[:_BLOCK, None], float(inclusive)
+    width = np.minimum(x2[first], x2) - np.maximum(x1[first], x1) + offset
+    height = np.minimum(y2[first], y2) - np.maximum(y1[first], y1) + offset
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = area(xyxy, inclusive=inclusive)
+    # Comparing products spares a division by the zero union of two empty boxes.
+    spared: npt.NDArray[np.bool_] = shared <= iou_threshold * (areas[first] + areas - shared)
+    return spared
 
 
 def scale(boxes: npt.ArrayLike, factors: float | tuple[float, float]) -> FloatArray:

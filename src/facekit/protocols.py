@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from facekit.boxes import BoxTransform
 from facekit.images import ImageLike
@@ -65,9 +66,22 @@ class DetectorOptions(Options):
     Attributes:
         score_threshold: Faces with a lower score are left out; by default the detector's own
             display threshold. Evaluation uses the detector's ``evaluation_threshold``.
+        box_transform: From its boxes to the canonical squares that landmarkers crop by, as
+            ``facekit calibrate`` fits it (``dx``, ``dy``, ``sw``, ``sh``); by default the
+            detector's own, which belongs to its published or shipped weights.
     """
 
     score_threshold: float | None = Field(default=None, ge=0, le=1)
+    box_transform: BoxTransform | None = None
+
+    @field_validator("box_transform")
+    @classmethod
+    def _is_a_transform(cls, value: BoxTransform | None) -> BoxTransform | None:
+        """Refuse a transform that makes no square."""
+        if value is not None and not (np.isfinite(value).all() and min(value.sw, value.sh) > 0):
+            message = f"dx, dy, sw and sh are finite numbers, sw and sh above 0, got {value}"
+            raise ValueError(message)
+        return value
 
 
 @runtime_checkable

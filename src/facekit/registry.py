@@ -100,6 +100,12 @@ _BUILT_IN: tuple[Backend, ...] = (
         target="facekit.landmarkers.resnet18:ResNet18",
         summary="68 points by ResNet18 on a grey 224 x 224 crop; the default, weights in the wheel",
     ),
+    Backend(
+        role="classifier",
+        name="s3fd",
+        target="facekit.classifiers.s3fd:S3FD",
+        summary="S3FD's trunk and a head: identity, gender, whatever it was trained on",
+    ),
 )
 
 

@@ -59,11 +59,29 @@ def test_what_is_lost_is_told(facekit: Facekit, text: Path, tmp_path: Path) -> N
     result = facekit("convert", f"wider_face:{text}", target)
     assert result.exit_code == 0
     lost = [line for line in result.stderr.splitlines() if line.startswith("lost: ")]
-    assert f"lost: {target} cannot hold: attributes.blur (2 times)" in lost
+    assert f"lost: {target} cannot hold: attributes.blur (1 times)" in lost
+    assert f"lost: {target} cannot hold: ignored faces (1 times)" in lost
     report = json.loads(facekit("convert", f"wider_face:{text}", target, "--json").stdout)
-    assert report["lost"]["attributes.blur"] == 2
+    assert report["lost"]["attributes.blur"] == 1
     assert report["repairs"] == {"empty-box": 1, "zero-line": 1}
-    assert (report["target"], report["faces"]) == (target, 2)
+    assert (report["target"], report["faces"]) == (target, 1)
+
+
+def test_a_missing_image_and_the_way_out(facekit: Facekit, text: Path, tmp_path: Path) -> None:
+    (text.parent / "WIDER_val" / "images" / "a.jpg").unlink()
+    target = f"coco:{tmp_path / 'out.json'}"
+    result = facekit("convert", f"wider_face:{text}", target)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "a.jpg: its size is not known" in result.stderr
+    assert "check SRC --fix DST --drop-missing" in result.stderr
+    fixed = facekit("dataset", "check", f"wider_face:{text}", "--fix", target, "--drop-missing")
+    assert fixed.exit_code == 0
+    assert [record.name for record in datasets.read(target)] == ["b.jpg"]
+    # Without a folder of images there is nothing to leave out.
+    other = text.rename(tmp_path / "faces.txt")
+    result = facekit("convert", f"wider_face:{other}", target)
+    assert "images=DIR" in result.stderr
+    assert "--drop-missing" not in result.stderr
 
 
 def test_options_of_readers_and_writers(facekit: Facekit, text: Path, tmp_path: Path) -> None:

@@ -328,3 +328,16 @@ def test_help_imports_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_check_names_every_malformed_line(facekit: Facekit, tmp_path: Path) -> None:
+    text = tmp_path / "faces.txt"
+    text.write_text("a.jpg\n2\n1 1 x 9 0 0 0 0 0 0\n1 1 9 9 0 0 0 0 0 0\nb.jpg\n-1\n")
+    result = facekit("dataset", "check", f"wider_face:{text}")
+    assert result.exit_code == 1
+    lines = [line for line in result.stdout.splitlines() if "malformed: " in line]
+    assert [line.removeprefix(f"{text}:")[0] for line in lines] == ["3", "6"]
+    # What takes a function cannot be typed, and other commands stop.
+    typed = facekit("dataset", "check", f"wider_face:{text}", "--read", "on_malformed=1")
+    refused(typed, "on_malformed: no option of the format 'wider_face'")
+    refused(facekit("convert", f"wider_face:{text}", f"csv:{tmp_path / 'o.csv'}"), f"{text}:3: ")

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from facekit import datasets
 from facekit.datasets import FaceColumns, FaceRecord, ImageRecord, wider_face_text
+from facekit.datasets.filter import Rules, filtered
 from facekit.datasets.formats import find, reduced
+from facekit.datasets.stats import collect
 from facekit.datasets.wider_face_columns import ATTRIBUTES, Chunk
 from facekit.errors import DatasetError
 
@@ -132,6 +134,43 @@ def test_formats_hold_of_columns_what_they_hold_of_objects(name: str, faces: Fac
     )
     assert one == other
     assert +lost[0] == +lost[1]
+
+
+RULES = st.builds(
+    Rules,
+    min_width=st.sampled_from([0, 0.2, 7]),
+    min_height=st.sampled_from([0, 0.2, 7]),
+    invalid=st.booleans(),
+    ignored=st.booleans(),
+    max_blur=st.none() | st.integers(0, 2),
+    max_occlusion=st.none() | st.integers(0, 2),
+    labels=st.sampled_from([None, frozenset({"face"}), frozenset({"hat"})]),
+    mark=st.booleans(),
+    margin=st.sampled_from([None, None, 0.005]),
+    empty_images=st.booleans(),
+)
+
+
+@settings(max_examples=200)
+@given(faces=any_columns(), rules=RULES)
+def test_filters_drop_of_columns_what_they_drop_of_objects(
+    faces: FaceColumns, rules: Rules
+) -> None:
+    record = ImageRecord(name="a.jpg", size=(64, 64))
+    dropped: list[Counter[str]] = [Counter(), Counter()]
+    one, other = (
+        list(filtered([record.replace(faces=same)], rules, counter))
+        for same, counter in zip((faces, tuple(faces)), dropped, strict=True)
+    )
+    assert one == other
+    assert +dropped[0] == +dropped[1]
+
+
+@given(st.lists(any_columns(), max_size=3))
+def test_columns_count_as_objects(many: list[FaceColumns]) -> None:
+    one = collect(ImageRecord(name="a.jpg", faces=faces) for faces in many)
+    other = collect(ImageRecord(name="a.jpg", faces=tuple(faces)) for faces in many)
+    assert one.to_dict() == other.to_dict()
 
 
 ODD = [

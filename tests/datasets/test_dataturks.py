@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -257,17 +258,19 @@ def test_what_cannot_be_held_is_reported(file: Path) -> None:
     face = FaceRecord(
         box=(-5, 5, 10, 20),
         attributes={"blur": 1, "notes": 3},
-        ignore=True,
         polygons=((1, 2, 3, 4, 5, 6),),
     )
     record = ImageRecord(
-        name="c.jpg", size=(10, 20), faces=(face,), attributes={"url": URL, "stated_width": 4}
+        name="c.jpg",
+        size=(10, 20),
+        faces=(face, dataclasses.replace(face, ignore=True)),
+        attributes={"url": URL, "stated_width": 4},
     )
     losses = datasets.write([record], f"dataturks:{file}")
     assert losses.lost == {
         "attributes.blur": 1,
         "attributes.notes": 1,
-        "ignore": 1,
+        "ignored faces": 1,
         "polygons": 1,
         "parts of boxes outside the image": 1,
         "image attributes.stated_width": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,11 @@ def test_malformed_lists_and_missing_files(root: Path) -> None:
     with pytest.raises(DatasetError, match=r"no data.yaml or classes.txt"):
         list(yolo.read(root))
     assert next(yolo.read(root, labels=["face", "mask"])).name == "a/1.jpg"
+
+
+def test_ignored_faces_are_left_out_and_counted(root: Path) -> None:
+    faces = (FACE, dataclasses.replace(FACE, ignore=True))
+    losses = datasets.write([RECORDS[1].replace(faces=faces)], f"yolo:{root}")
+    assert (losses.faces, losses.lost) == (1, {"ignored faces": 1})
+    (read,) = yolo.read(root)
+    assert read.faces == (FACE,)

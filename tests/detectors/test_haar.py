@@ -154,3 +154,10 @@ def test_damaged_cascade(tmp_path: Path, text: str) -> None:
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match="scale_factor"):
         build(scale_factor=1.0)
+
+
+@pytest.mark.usefixtures("require_cascades")
+def test_a_transform_of_ones_own_goes_with_the_boxes(astronaut: npt.NDArray[Any]) -> None:
+    detector = build(box_transform={"dx": 0.1, "dy": -0.2, "sw": 1.5, "sh": 0.5})
+    (found,) = detector.detect([astronaut])
+    assert tuple(found.box_transform) == (0.1, -0.2, 1.5, 0.5)

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pydantic import ValidationError
 
 from facekit import boxes as box_maths
+from facekit.boxes import BoxTransform
 from facekit.detectors import tiny_ssd
 from facekit.detectors.tiny_ssd import SPEC, TinySSD
 from facekit.errors import WeightsError
@@ -220,3 +222,18 @@ def test_weights_of_another_network_by_their_shapes(astronaut: Image) -> None:
         WeightsError, match=r"expected logits \(1, 3249, 2\) and deltas .*got \(1, 3, 1, 1\)"
     ):
         build(weights=NETWORKS / "pooled.onnx").detect([astronaut])
+
+
+def test_a_transform_of_ones_own_goes_with_the_boxes(astronaut: npt.NDArray[Any]) -> None:
+    own = {"dx": 0.1, "dy": -0.2, "sw": 1.5, "sh": 0.5}
+    detector = TinySSD(TinySSD.Options.model_validate({"box_transform": own}))
+    assert detector.box_transform == BoxTransform(**own)
+    (found,) = detector.detect([astronaut])
+    assert found.box_transform == BoxTransform(**own)
+    assert TinySSD.box_transform != detector.box_transform, "the others keep theirs"
+
+
+@pytest.mark.parametrize("wrong", [{"sw": 0}, {"sh": -1}, {"dx": float("nan")}, {"dz": 1}])
+def test_a_transform_that_makes_no_square_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="box_transform"):
+        TinySSD.Options.model_validate({"box_transform": wrong})

@@ -185,6 +185,49 @@ def same(one: float, other: float) -> bool:
     return one == other or (np.isnan(one) and np.isnan(other))
 
 
+def naive(truths: list[Truth], predictions: list[Found], least: float) -> float:
+    """Pascal VOC's steps, one prediction at a time."""
+    outcomes: list[tuple[float, bool]] = []
+    total = 0
+    for one, other in zip(truths, predictions, strict=True):
+        tall = [box[3] - box[1] >= least for box in one.boxes.tolist()]
+        counted = [high and not skip for high, skip in zip(tall, one.ignore.tolist(), strict=True)]
+        total += sum(counted)
+        taken: set[int] = set()
+        for row in np.argsort(-other.scores, kind="stable"):
+            score, box = float(other.scores[row]), other.boxes[row].tolist()
+            overlaps = [overlap(box, face) for face in one.boxes.tolist()]
+            best = max(range(len(overlaps)), key=overlaps.__getitem__, default=None)
+            if best is None or overlaps[best] < 0.5:
+                outcomes.append((score, False))
+            elif counted[best]:
+                outcomes.append((score, best not in taken))
+                taken.add(best)
+    points = []
+    for threshold in sorted({score for score, _ in outcomes}, reverse=True):
+        kept = [hit for score, hit in outcomes if score >= threshold]
+        points.append((sum(kept) / max(total, 1), sum(kept) / len(kept)))
+    area, before = 0.0, 0.0
+    for number, (recall, _) in enumerate(points):
+        area += (recall - before) * max(precision for _, precision in points[number:])
+        before = recall
+    return area if total else float("nan")
+
+
+def overlap(one: list[float], two: list[float]) -> float:
+    width = max(min(one[2], two[2]) - max(one[0], two[0]), 0)
+    height = max(min(one[3], two[3]) - max(one[1], two[1]), 0)
+    sizes = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, two)]
+    return width * height / (sum(sizes) - width * height)
+
+
+@settings(max_examples=150, deadline=None)
+@given(sets(), st.sampled_from([0, 3, 5]))
+def test_the_same_as_one_prediction_at_a_time(case: Sets, least: float) -> None:
+    curve = average_precision(*case, min_height=least)
+    assert curve.ap == pytest.approx(naive(*case, least), abs=1e-12, nan_ok=True)
+
+
 @settings(max_examples=80, deadline=None)
 @given(sets(), st.randoms(use_true_random=False))
 def test_order_of_images_and_predictions_does_not_matter(case: Sets, random: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 Train = Callable[..., Any]
+Difference = Callable[[Path, Path], float]
 
 PACKAGES = ("torch", "torchvision", "lightning", "tensorboard", "safetensors")
 TINY = "tiny_recipe:TinyRecipe"
@@ -26,6 +27,19 @@ def training(require: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.syspath_prepend(Path(__file__).parent)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def difference(training: None) -> Difference:  # noqa: ARG001 - asks for the packages
+    """The largest difference between the tensors of two files, which have the same names."""
+    from safetensors.torch import load_file
+
+    def compare(one: Path, other: Path) -> float:
+        a, b = load_file(one), load_file(other)
+        assert a.keys() == b.keys()
+        return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
+
+    return compare
 
 
 @pytest.fixture

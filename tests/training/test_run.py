@@ -6,6 +6,7 @@ import csv
 import importlib
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,15 @@ import pytest
 from facekit import read_image
 from facekit.errors import OutputError, TrainingError
 
+Difference = Callable[[Path, Path], float]
+
 pytestmark = pytest.mark.usefixtures("training")
 
 
-def tensors(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     return load_file(path)  # type: ignore[no-any-return, unused-ignore]
-
-
-def same(one: Path, other: Path) -> bool:
-    import torch
-
-    a, b = tensors(one), tensors(other)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -48,21 +44,21 @@ def test_the_loss_falls_and_the_folder_says_all_of_it(tiny: Any) -> None:
     facts = json.loads(folder.best.with_suffix(".json").read_text())
     assert facts["metrics"]["error"] == result.best
     network = recipes.TinyRecipe(recipes.TinyOptions()).network()
-    network.load_state_dict(tensors(folder.best))
+    network.load_state_dict(load(folder.best))
     assert read_image(folder.sheet(40)).ndim == 3
     assert list(folder.tensorboard.glob("events.*"))
 
 
-def test_any_number_of_workers_gives_the_same_weights(tiny: Any) -> None:
+def test_any_number_of_workers_gives_the_same_weights(tiny: Any, difference: Difference) -> None:
     alone, helped = tiny("alone"), tiny("helped", workers=2)
-    assert same(alone.folder.state, helped.folder.state)
+    assert difference(alone.folder.state, helped.folder.state) == 0
     other = tiny("other", seed=1)
-    assert not same(alone.folder.last, other.folder.last)
+    assert difference(alone.folder.last, other.folder.last) > 0
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_a_run_stopped_anywhere_ends_bit_for_bit_where_the_undisturbed_one_does(
-    tiny: Any, name: str
+    tiny: Any, difference: Difference, name: str
 ) -> None:
     options = {"optimizer": {"name": name}, "epochs": 3, "channels_last": True, "clip": 1.0}
     undisturbed = tiny("undisturbed", **options)
@@ -71,8 +67,8 @@ def test_a_run_stopped_anywhere_ends_bit_for_bit_where_the_undisturbed_one_does(
     assert stopped.step == 5
     resumed = tiny("stopped", **options, resume=True)
     assert not resumed.interrupted
-    assert same(undisturbed.folder.state, resumed.folder.state)
-    assert same(undisturbed.folder.best, resumed.folder.best)
+    assert difference(undisturbed.folder.state, resumed.folder.state) == 0
+    assert difference(undisturbed.folder.best, resumed.folder.best) == 0
 
 
 def test_a_run_that_is_there_is_not_overwritten_unasked(tiny: Any) -> None:
@@ -96,12 +92,41 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_items(tiny: Any) -
         tiny(broken=5, seed=3)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_item_that_cannot_be_made_stops_the_run_in_one_line(tiny: Any, workers: int) -> None:
+    with pytest.raises(TrainingError, match=r"^nowhere\.jpg: no such file$"):
+        tiny(missing=3, workers=workers)
+
+
+# Eager compiles as far as it goes without a C++ compiler, which takes minutes.
+@pytest.mark.parametrize("compiler", [False, "eager"])
+def test_mixed_precision_and_compiled_networks_train(tiny: Any, compiler: bool | str) -> None:
+    result = tiny(precision="bf16", compile=compiler, channels_last=True, epochs=1)
+    assert result.step == 3
+    assert {str(one.dtype) for one in load(result.folder.last).values()} == {
+        "torch.float32",
+        "torch.int64",
+    }
+
+
+def test_gradients_are_clipped_whatever_the_optimiser(tiny: Any) -> None:
+    options = {"precision": "bf16", "clip": 1e-9, "epochs": 1, "ema": None}
+    sgd = {"name": "sgd", "lr": 1.0, "fused": True}
+    still = tiny("still", optimizer=sgd, **options).folder.last
+    moved = tiny("moved", optimizer=sgd, **{**options, "clip": None}).folder.last
+    start = tiny("start", optimizer={**sgd, "lr": 1e-30}, **options).folder.last
+    weights = [load(path)["0.weight"] for path in (start, still, moved)]
+    assert float((weights[1] - weights[0]).abs().max()) < 1e-7
+    assert float((weights[2] - weights[0]).abs().max()) > 1e-3
+    assert tiny("adam", optimizer={"fused": True}, **options).step == 3
+
+
 def test_what_is_frozen_stays(tiny: Any) -> None:
     import torch
 
     result = tiny(frozen=True, epochs=2, ema=None, optimizer={"lr": 0.1})
     start = tiny("start", frozen=True, epochs=2, ema=None, optimizer={"lr": 1e-12})
-    moved, still = tensors(result.folder.last), tensors(start.folder.last)
+    moved, still = load(result.folder.last), load(start.folder.last)
     assert torch.equal(moved["0.weight"], still["0.weight"])
     assert not torch.equal(moved["5.weight"], still["5.weight"])
 

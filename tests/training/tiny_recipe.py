@@ -24,7 +24,11 @@ class TinyOptions(RecipeOptions):
     crops: int = 24
     broken: int | None = None
     """The item whose target is no number."""
+    missing: int | None = None
+    """The item whose photo is not there."""
     frozen: bool = False
+    plain: bool = False
+    """No batch norm, dropout and noise."""
     signal_at: tuple[int, int] | None = None
     """The step in whose middle this process sends itself a signal, and which."""
 
@@ -45,6 +49,8 @@ class Crops:
         return f"crop {index}"
 
     def __getitem__(self, key: ItemKey) -> tuple[torch.Tensor, torch.Tensor]:
+        if key.index == self._options.missing:
+            read_image("nowhere.jpg")
         room = len(self._photo) - SIDE
         y, x = key.random().integers(room, size=2)
         crop = torch.from_numpy(self._photo[y : y + SIDE, x : x + SIDE].transpose(2, 0, 1).copy())
@@ -63,10 +69,10 @@ class TinyRecipe(Recipe):
     def network(self) -> nn.Module:
         return nn.Sequential(
             nn.Conv2d(3, 8, 5, stride=4),
-            nn.BatchNorm2d(8),
+            nn.Identity() if self.options.plain else nn.BatchNorm2d(8),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Dropout(0.1),
+            nn.Dropout(0.0 if self.options.plain else 0.1),
             nn.Linear(72, 2),
         )
 
@@ -79,6 +85,8 @@ class TinyRecipe(Recipe):
 
     def prepare(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         picture = batch["picture"].float() / 255
+        if self.options.plain:
+            return {**batch, "picture": picture}
         noise = torch.randn(picture.shape, generator=generator, device=picture.device)
         return {**batch, "picture": picture + 0.01 * noise}
 

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from facekit import __version__
-from facekit.cli import backends, convert, dataset, detect, export, summary, train, weights
+from facekit.cli import (
+    backends,
+    calibrate,
+    compare,
+    convert,
+    dataset,
+    detect,
+    evaluate,
+    export,
+    summary,
+    train,
+    weights,
+)
 from facekit.cli.exits import FAILED, GuardedGroup
 
 __all__ = ["app"]
@@ -24,6 +36,9 @@ app.command("backends")(backends.backends)
 app.add_typer(weights.app, name="weights")
 app.command("summary")(summary.summary)
 app.command("export")(export.export)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("calibrate")(calibrate.calibrate)
 app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.add_typer(dataset.app, name="dataset")

@@ -13,12 +13,15 @@ __all__ = ["watched"]
 _EVERY = 64
 
 
-def watched(records: Iterable[ImageRecord], doing: str) -> Iterator[ImageRecord]:
+def watched(
+    records: Iterable[ImageRecord], doing: str, *, total: int | None = None
+) -> Iterator[ImageRecord]:
     """Pass records on; on a terminal show how many.
 
     Args:
         records: Any stream of records.
         doing: The word in front of the count.
+        total: How many there are, where that is known.
 
     Yields:
         The same records.
@@ -37,16 +40,20 @@ def watched(records: Iterable[ImageRecord], doing: str) -> Iterator[ImageRecord]
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        TextColumn("{task.completed:,.0f} images"),
+        TextColumn(
+            "{task.completed:,.0f} images"
+            if total is None
+            else "{task.completed:,.0f} of {task.total:,.0f} images"
+        ),
         TimeElapsedColumn(),
     )
     # Standard output may go to a file, and is not the bar's to redirect.
     bar = Progress(*columns, console=Console(stderr=True), redirect_stdout=False, transient=True)
     with bar, contextlib.ExitStack() as stack:
-        task = bar.add_task(doing, total=None)
+        task = bar.add_task(doing, total=total)
         done = 0
         stack.callback(lambda: bar.update(task, completed=done))
         for done, record in enumerate(records, start=1):
             yield record
-            if done % _EVERY == 0:
+            if total is not None or done % _EVERY == 0:
                 bar.update(task, completed=done)

@@ -73,11 +73,13 @@ def check(
     """
     from facekit.cli import dataset_check as run  # noqa: PLC0415 - OpenCV, Pillow, rich
 
-    start = run.source(source, split=split, images=images, read=read or ())
+    malformed = run.Malformed()
+    going_on = malformed if fix is None else None
+    start = run.source(source, split=split, images=images, read=read or (), on_malformed=going_on)
     if fix is not None:
         run.fix(start, fix, drop_missing=drop_missing, json=json)
         return
-    findings = run.findings(source, start, look=look, contents=contents, tiny=tiny)
+    findings = run.findings(source, start, malformed, look=look, contents=contents, tiny=tiny)
     raise typer.Exit(run.show(findings, json=json, limit=None if all_ else run.SHOWN))
 
 

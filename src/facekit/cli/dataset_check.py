@@ -14,8 +14,9 @@ from facekit.datasets import check as linter
 from facekit.datasets import fix as fixer
 from facekit.datasets.findings import CODES, Finding, Severity
 from facekit.datasets.formats import Holds, parse
+from facekit.datasets.malformed import Malformed
 
-__all__ = ["SHOWN", "findings", "fix", "show", "source"]
+__all__ = ["SHOWN", "Malformed", "findings", "fix", "show", "source"]
 
 SHOWN = 10
 """Findings of one kind that are printed unless all are asked for."""
@@ -26,20 +27,26 @@ Start = Callable[[], Iterable[ImageRecord]]
 
 
 def findings(
-    spec: str, start: Start, *, look: bool, contents: bool, tiny: float
+    spec: str, start: Start, malformed: Malformed, *, look: bool, contents: bool, tiny: float
 ) -> Iterator[Finding]:
     """Find a dataset's quirks.
 
     Args:
         spec: ``FORMAT:PATH``.
         start: Starts to read it.
+        malformed: Gathers the malformed lines.
         look: Whether to look at image files.
         contents: Whether to read them whole.
         tiny: A face with a shorter side is tiny, pixels.
     """
     holds: Holds = getattr(parse(spec)[0].load(), "HOLDS", Holds())
     return linter.check(
-        start(), look_at_images=look, contents=contents, tiny=tiny, faces=holds.faces
+        start(),
+        look_at_images=look,
+        contents=contents,
+        tiny=tiny,
+        faces=holds.faces,
+        malformed=malformed,
     )
 
 

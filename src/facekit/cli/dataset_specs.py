@@ -13,7 +13,8 @@ from facekit import datasets
 from facekit.cli.console_progress import watched
 from facekit.cli.exits import report
 from facekit.datasets import ImageRecord, Losses
-from facekit.datasets.formats import parse
+from facekit.datasets.formats import going_on, parse
+from facekit.datasets.malformed import OPTION, OnMalformed
 from facekit.errors import ConfigError
 
 __all__ = ["losses_in_words", "options_of", "read_options", "source", "source_of", "tell_losses"]
@@ -53,7 +54,8 @@ def _known(function: Callable[..., object] | None) -> list[str] | None:
     parameters = inspect.signature(function).parameters.values()
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return None
-    return [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    # What takes a function cannot be typed.
+    return [one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.name != OPTION]
 
 
 def _parsed(word: str, option: str) -> tuple[str, Any]:
@@ -98,6 +100,7 @@ def source(
     split: str | None,
     images: Path | None,
     read: Sequence[str],
+    on_malformed: OnMalformed | None = None,
 ) -> Callable[[], Iterable[ImageRecord]]:
     """Check a reader's options, and return a function that starts to read a dataset again.
 
@@ -106,11 +109,15 @@ def source(
         split: The part of a dataset that is published in parts.
         images: The folder of images.
         read: Any other option of the reader, ``KEY=VALUE``.
+        on_malformed: Takes the error of each malformed line, where the format allows to go on.
 
     Raises:
         ConfigError: If the format has no such option.
     """
-    return source_of(spec, read_options(spec, read, images=images, split=split))
+    options = read_options(spec, read, images=images, split=split)
+    if on_malformed is not None:
+        options |= going_on(spec, on_malformed)
+    return source_of(spec, options)
 
 
 def source_of(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from facekit.cli.console import print_lines, print_table
-from facekit.errors import UnknownNameError
-from facekit.export import DEFAULT_TOLERANCE, export
+from facekit.errors import ConfigError, UnknownNameError
+from facekit.export import export
 from facekit.registry import ROLES, Role
 from facekit.summary import summary
 
@@ -38,6 +39,7 @@ def run_export(
     *,
     photo: Path | None,
     tolerance: float | None,
+    weights_bits: int,
     role: str | None,
 ) -> None:
     """Export weights and print how far apart the two files' answers are.
@@ -48,14 +50,35 @@ def run_export(
         out: The file to be written.
         photo: What to compare on.
         tolerance: The largest difference that is accepted.
+        weights_bits: 8 or 32.
         role: Its role, where the name alone does not tell.
 
     Raises:
         FacekitError: If the weights cannot be read, exported or written.
     """
-    accepted = DEFAULT_TOLERANCE if tolerance is None else tolerance
-    report = export(name, weights, out, role=_role(role), photo=photo, tolerance=accepted)
+    report = export(
+        name,
+        weights,
+        out,
+        role=_role(role),
+        photo=photo,
+        tolerance=tolerance,
+        weights_bits=_bits(weights_bits),
+    )
     print_lines([f"wrote {out}: {report}"])
+
+
+def _bits(number: int) -> Literal[8, 32]:
+    """Check the bits of a weight.
+
+    Raises:
+        ConfigError: If there is no such choice.
+    """
+    if number == 8:  # noqa: PLR2004 - a choice
+        return 8
+    if number == 32:  # noqa: PLR2004 - a choice
+        return 32
+    raise ConfigError(f"--weights-bits {number}: 8 or 32")
 
 
 def _role(name: str | None) -> Role | None:

@@ -37,8 +37,10 @@ def run(source: str, settings: Sequence[str], *, resume: bool, overwrite: bool) 
         raise ConfigError(message)
     config = read_config(source, settings)
     with _lines():
-        result = train(config, resume=resume, overwrite=overwrite, progress=True)
+        result = train(config, resume=resume, overwrite=overwrite, progress=True, source=source)
     folder = str(result.folder.path)
+    if not result.is_first:
+        return OK
     if result.interrupted:
         again = f"facekit train {shlex.quote(folder)} --resume"
         report(f"stopped at step {result.step}; go on by: {again}", kind="interrupted")

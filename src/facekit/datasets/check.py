@@ -15,7 +15,8 @@ from typing import Final
 from facekit import images
 from facekit.datasets.check_faces import duplicates, face_quirks
 from facekit.datasets.findings import CODES, Finding, Severity, finding, place_of
-from facekit.datasets.formats import read
+from facekit.datasets.formats import going_on, read
+from facekit.datasets.malformed import Malformed
 from facekit.datasets.records import ImageRecord, Provenance, safe_name
 from facekit.errors import DatasetError, ImageError
 
@@ -34,6 +35,7 @@ def check(
     contents: bool = False,
     tiny: float = TINY,
     faces: bool = True,
+    malformed: Malformed | None = None,
 ) -> Iterator[Finding]:
     """Find the quirks of a dataset.
 
@@ -45,28 +47,48 @@ def check(
         contents: Also read each file whole, to find one image under two names.
         tiny: A face with a shorter side is tiny, pixels.
         faces: Whether an image without faces is worth a note; not so where the format has none.
+        malformed: What a stream's reader was given as ``on_malformed``.
 
     Yields:
-        Findings in the order of the records. A line that the reader refuses is the last one,
-        but for those on the dataset as a whole.
+        Findings in the order of the records. Malformed lines come before what stands after them,
+        the first hundred of each file; where the format does not allow to go on, one is the last,
+        but for findings on the dataset as a whole.
 
     Raises:
         UnknownNameError: If nobody registered the format.
         DatasetError: If there is no such dataset.
     """
-    records = read(source) if isinstance(source, str) else source
+    lines = Malformed() if malformed is None else malformed
+    records = _read(source, lines) if isinstance(source, str) else source
     checker = _Checker(look_at_images=look_at_images, contents=contents, tiny=tiny, faces=faces)
     begun = False
     try:
         for record in records:
             begun = True
-            yield from checker.record(record)
+            refused = [_malformed(error) for error in lines.taken()]
+            yield from refused
+            yield from checker.record(record, whole=not refused)
     except DatasetError as error:
+        yield from map(_malformed, lines.taken())
         if not begun and error.line is None:
             raise
-        where = Provenance(error.file, error.line)
-        yield Finding("malformed", Severity.ERROR, where, error.reason)
+        yield _malformed(error, "; what follows is not read")
+    yield from map(_malformed, lines.taken())
+    for file, count in lines.more():
+        where = Provenance(file)
+        yield Finding("more-malformed", Severity.ERROR, where, f"{count} more malformed lines")
     yield from checker.whole()
+
+
+def _read(spec: str, malformed: Malformed) -> Iterator[ImageRecord]:
+    """Read a dataset, past its malformed lines where its format allows that."""
+    return read(spec, **going_on(spec, malformed))
+
+
+def _malformed(error: DatasetError, more: str = "") -> Finding:
+    """Return the finding of a malformed line."""
+    where = Provenance(error.file, error.line)
+    return Finding("malformed", Severity.ERROR, where, f"{error.reason}{more}")
 
 
 class _Checker:
@@ -84,8 +106,8 @@ class _Checker:
         self._unseen = 0
         self._last = Provenance("")
 
-    def record(self, record: ImageRecord) -> Iterator[Finding]:
-        """Yield the findings of a record."""
+    def record(self, record: ImageRecord, *, whole: bool = True) -> Iterator[Finding]:
+        """Yield the findings of a record; that it has no faces only where no line was refused."""
         self._last = place_of(record)
         for repair in record.repairs:
             yield Finding(repair.code, Severity.NOTE, repair.where, repair.message, record.name)
@@ -99,6 +121,8 @@ class _Checker:
             size = known or size
             if known is not None and self._contents:
                 yield from self._content(record)
+        if whole and self._expects_faces and not record.faces:
+            yield finding(record, "no-faces", f"{record.name} has no faces")
         yield from self._faces(record, size)
 
     def whole(self) -> Iterator[Finding]:
@@ -132,20 +156,19 @@ class _Checker:
             yield finding(record, "same-content", f"{record.name} is the same image as {twin}")
 
     def _faces(self, record: ImageRecord, size: tuple[int, int] | None) -> Iterator[Finding]:
-        if self._expects_faces and not record.faces:
-            yield finding(record, "no-faces", f"{record.name} has no faces")
         mended = {(repair.code, repair.where.line) for repair in record.repairs}
-        for face in record.faces:
+        faces = tuple(record.faces)
+        for face in faces:
             for code, message in face_quirks(face, size, self._tiny):
                 if (code, face.line) not in mended:
                     yield finding(record, code, message, face.line)
             yield from self._label(record, face.label, face.line)
-        for later, earlier, overlap in duplicates(record.faces):
+        for later, earlier, overlap in duplicates(faces):
             code = "duplicate-face" if overlap == 1 else "near-duplicate-face"
             message = f"face {later + 1} of {record.name} has the box of face {earlier + 1}"
             if overlap < 1:
                 message += f", to an overlap of {overlap:.2f}"
-            yield finding(record, code, message, record.faces[later].line)
+            yield finding(record, code, message, faces[later].line)
 
     def _label(self, record: ImageRecord, label: str, line: int | None) -> Iterator[Finding]:
         if label in self._spellings or len(self._spellings) > _MOST_SPELLINGS:

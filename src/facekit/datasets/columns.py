@@ -23,13 +23,13 @@ class FaceColumns(Sequence[FaceRecord]):
 
     It compares, prints and iterates as the tuple of its faces would. A reader that can parse many
     faces at once gives its records such columns: a face becomes an object only when it is asked
-    for. All of them have the label ``"face"``, and no landmarks.
+    for. All of them have the label ``"face"``, and no landmarks. A reader's arrays are read-only.
 
     Attributes:
-        boxes: ``(n, 4)`` float64: ``x1, y1, x2, y2``, pixels; read-only.
-        ignore: ``(n,)`` bool; read-only.
+        boxes: ``(n, 4)`` float64: ``x1, y1, x2, y2``, pixels.
+        ignore: ``(n,)`` bool.
         names: The names of the attributes.
-        values: ``(n, len(names))`` integers: the attributes; read-only.
+        values: ``(n, len(names))`` integers: the attributes.
         lines: ``(n,)`` integers: the lines of the annotation file, from 1; or ``None``.
     """
 

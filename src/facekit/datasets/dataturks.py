@@ -28,6 +28,7 @@ from facekit import images as pictures
 from facekit.datasets.dataturks_faces import DECIMALS, as_annotation, as_face, stated_size
 from facekit.datasets.files import open_text
 from facekit.datasets.formats import Holds
+from facekit.datasets.malformed import OnMalformed, refuse
 from facekit.datasets.records import EMPTY, ImageRecord, Provenance, Repair, Value, safe_name
 from facekit.datasets.values import checked_size
 from facekit.errors import ConfigError, DatasetError, ImageError
@@ -60,6 +61,7 @@ def read(
     *,
     images: str | os.PathLike[str] | None = None,
     names: Names = "url",
+    on_malformed: OnMalformed = refuse,
 ) -> Iterator[ImageRecord]:
     """Read Dataturks' JSON lines.
 
@@ -69,6 +71,8 @@ def read(
         names: What images are named by: ``"url"``, the last part of the URL, made unique by the
             number of the line (names that were there are remembered, some 100 bytes a line); or
             ``"number"``, ``face_0.jpeg``, ``face_1.jpeg``, ... as in the Detectron2 tutorial.
+        on_malformed: Takes the error of each malformed line, which is left out; by default the
+            first one is raised.
 
     Yields:
         One record a line, with the attribute ``url``; blank lines are none.
@@ -87,8 +91,14 @@ def read(
             number += 1
             if len(text) == _LONGEST_LINE:
                 raise DatasetError(file, number, f"a line of {_LONGEST_LINE} characters or more")
-            if text.strip():
-                yield reader.record(text, number)
+            if not text.strip():
+                continue
+            try:
+                record = reader.record(text, number)
+            except DatasetError as error:
+                on_malformed(error)
+            else:
+                yield record
 
 
 def _refuse(constant: str) -> NoReturn:

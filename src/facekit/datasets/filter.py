@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from facekit.datasets.findings import place_of
-from facekit.datasets.records import FaceRecord, ImageRecord
+from facekit.datasets.records import FACE, FaceColumns, FaceRecord, Faces, ImageRecord
 from facekit.datasets.sizes import known_size
 from facekit.errors import ConfigError, DatasetError
 
@@ -107,15 +110,46 @@ def filtered(
     """
     counts: Counter[str] = Counter() if dropped is None else dropped
     for record in records:
-        kept = record.replace(faces=tuple(_kept(record, rules, counts)))
+        kept = record.replace(faces=_kept(record, rules, counts))
         if not kept.faces and not rules.empty_images:
             counts["image without faces"] += 1
             continue
         yield kept
 
 
-def _kept(record: ImageRecord, rules: Rules, counts: Counter[str]) -> Iterator[FaceRecord]:
-    """Yield the faces of an image that stay."""
+def _kept(record: ImageRecord, rules: Rules, counts: Counter[str]) -> Faces:
+    """Return the faces of an image that stay."""
+    faces = record.faces
+    if isinstance(faces, FaceColumns) and not rules.mark and rules.margin is None:
+        stay = np.ones(len(faces), dtype=bool)
+        for reason, out in _reasons(faces, rules):
+            counts[reason] += int((stay & out).sum())
+            stay &= np.logical_not(out)
+        return faces.take(stay)
+    return tuple(_objects(record, rules, counts))
+
+
+def _reasons(
+    faces: FaceColumns, rules: Rules
+) -> Iterator[tuple[str, bool | npt.NDArray[np.bool_]]]:
+    """Yield what :meth:`Rules.reason` looks for, in its order: which faces it is true of."""
+    x1, y1, x2, y2 = faces.boxes.T
+    columns, absent = faces.attributes, np.zeros(len(faces), dtype=np.int64)
+    if not rules.ignored:
+        yield "ignored", faces.ignore
+    if not rules.invalid:
+        yield "invalid", columns.get("invalid", absent) != 0
+    yield "small", (x2 - x1 < rules.min_width) | (y2 - y1 < rules.min_height)
+    for name in _WORST:
+        limit = getattr(rules, f"max_{name}")
+        if limit is not None:
+            yield name, columns.get(name, absent) > limit
+    if rules.labels is not None and FACE not in rules.labels:
+        yield f"label {FACE}", True
+
+
+def _objects(record: ImageRecord, rules: Rules, counts: Counter[str]) -> Iterator[FaceRecord]:
+    """Yield the faces of an image that stay, one by one."""
     for face in record.faces:
         reason = rules.reason(face)
         if reason:

@@ -42,7 +42,8 @@ _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 CODES: Final[Mapping[str, Code]] = MappingProxyType(
     {
-        "malformed": Code(_ERROR, "a line that the reader refuses; what follows is not read"),
+        "malformed": Code(_ERROR, "a line that the reader refuses"),
+        "more-malformed": Code(_ERROR, "malformed lines after the first hundred of a file"),
         "unsafe-name": Code(_ERROR, "a file name that would leave the dataset's folder"),
         "image-missing": Code(_ERROR, "no such image file", "left out, if asked"),
         "image-unreadable": Code(_ERROR, "the image's header is damaged", "left out, if asked"),

@@ -3,7 +3,9 @@
 A format is a module with
 
 * ``HOLDS``: a :class:`Holds` that says what its files can say of an image and of a face,
-* ``read(path, **options)``: a generator of records (absent where the format is only written),
+* ``read(path, **options)``: a generator of records (absent where the format is only written);
+  where it can go on after a malformed line, it takes ``on_malformed``, as in
+  :mod:`facekit.datasets.malformed`,
 * ``write(records, path, **options)``: writes all of them, atomically (absent where only read).
 
 It is imported when first used. Third parties add modules by the entry-point group
@@ -22,6 +24,7 @@ from types import ModuleType
 from typing import Any, Literal, cast
 
 from facekit.datasets.holds import Holds, reduced
+from facekit.datasets.malformed import OPTION, OnMalformed, takes_it
 from facekit.datasets.records import ImageRecord
 from facekit.datasets.sizes import with_size
 from facekit.errors import (
@@ -32,7 +35,18 @@ from facekit.errors import (
     UnknownNameError,
 )
 
-__all__ = ["Format", "Holds", "Losses", "find", "formats", "parse", "read", "reduced", "write"]
+__all__ = [
+    "Format",
+    "Holds",
+    "Losses",
+    "find",
+    "formats",
+    "going_on",
+    "parse",
+    "read",
+    "reduced",
+    "write",
+]
 
 GROUP = "facekit.datasets"
 
@@ -159,6 +173,17 @@ def read(spec: str, **options: Any) -> Iterator[ImageRecord]:  # noqa: ANN401 - 
     return cast("Iterator[ImageRecord]", module.read(path, **options))
 
 
+def going_on(spec: str, on_malformed: OnMalformed) -> dict[str, OnMalformed]:
+    """Return the option that lets a reader go on after malformed lines; none where it has none.
+
+    Args:
+        spec: ``FORMAT:PATH``.
+        on_malformed: Takes the error of each malformed line.
+    """
+    function = getattr(parse(spec)[0].load(), "read", None)
+    return {OPTION: on_malformed} if function is not None and takes_it(function) else {}
+
+
 def write(
     records: Iterable[ImageRecord],
     spec: str,
@@ -207,12 +232,20 @@ def _sized(
         needed = record.faces or holds.empty_images
         try:
             sized = with_size(record) if needed else record
-        except DatasetError:
+        except DatasetError as error:
             if not skip:
-                raise
+                raise _with_remedy(error, record) from error
             losses.lost["images of unknown size"] += 1
             continue
         yield sized
+
+
+def _with_remedy(error: DatasetError, record: ImageRecord) -> DatasetError:
+    """Return the error of an image whose size is not known, with what can be done about it."""
+    if record.path is None:
+        return error  # it names the folder of images, of which nothing is known
+    remedy = "'facekit dataset check SRC --fix DST --drop-missing' leaves such images out"
+    return DatasetError(error.file, error.line, f"{error.reason}; {remedy}")
 
 
 def _counted(records: Iterable[ImageRecord], holds: Holds, losses: Losses) -> Iterator[ImageRecord]:

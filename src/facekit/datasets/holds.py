@@ -73,6 +73,9 @@ class Holds:
 def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None) -> ImageRecord:
     """Return what a format can hold of a record: what reading it back gives.
 
+    A format without a word for ignored faces gets none of them: there they would be faces to find.
+    Other converters leave out COCO's crowds likewise.
+
     Args:
         record: Any record.
         holds: What the format can say.
@@ -82,6 +85,9 @@ def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None)
     if not holds.faces:
         counter["faces"] += len(record.faces)
         record = record.replace(faces=())
+    if "ignore" not in holds.fields and record.ignored.any():
+        counter["ignored faces"] += int(record.ignored.sum())
+        record = record.replace(faces=_heeded(record.faces))
     if holds.points_only:
         record = _only_points(record, counter)
     changes: dict[str, Any] = {}
@@ -94,6 +100,13 @@ def reduced(record: ImageRecord, holds: Holds, lost: Counter[str] | None = None)
     return record.replace(**changes)
 
 
+def _heeded(faces: Faces) -> Faces:
+    """Return the faces that are not ignored."""
+    if isinstance(faces, FaceColumns):
+        return faces.take(~faces.ignore)
+    return tuple(face for face in faces if not face.ignore)
+
+
 def _reduced_faces(record: ImageRecord, holds: Holds, counter: Counter[str]) -> Faces:
     """Return what a format can hold of an image's faces."""
     faces = record.faces
@@ -103,7 +116,13 @@ def _reduced_faces(record: ImageRecord, holds: Holds, counter: Counter[str]) -> 
         cut = (_inside(face, record.size, counter) for face in faces)
         faces = tuple(face for face in cut if face.width > 0 and face.height > 0)
         counter["faces without area in the image"] += len(record.faces) - len(faces)
-    return tuple(_reduced_face(face, holds, counter) for face in faces)
+    kept = tuple(_reduced_face(face, holds, counter) for face in faces)
+    if "ignore" in holds.fields or holds.points_only:
+        return kept
+    # Readers ignore a face without area, which this format has no word for.
+    some = _heeded(kept)
+    counter["faces without area"] += len(kept) - len(some)
+    return some
 
 
 def _holds_all(faces: FaceColumns, size: tuple[int, int] | None, holds: Holds) -> bool:
@@ -134,7 +153,7 @@ def _holds_ignore(faces: FaceColumns, holds: Holds) -> bool:
     x1, y1, x2, y2 = faces.boxes.T
     empty = (x2 <= x1) | (y2 <= y1)
     if "ignore" not in holds.fields:
-        return np.array_equal(faces.ignore, empty)
+        return not (faces.ignore | empty).any()
     said = faces.ignore
     if holds.ignore_attribute:
         said = faces.attributes[holds.ignore_attribute] == 1
@@ -167,7 +186,6 @@ _ABSENT: dict[str, Any] = {
     "scheme": "",
     "visibility": None,
     "polygons": None,
-    "ignore": False,
 }
 
 
@@ -177,8 +195,7 @@ def _reduced_face(face: FaceRecord, holds: Holds, lost: Counter[str]) -> FaceRec
     for name, absent in _ABSENT.items():
         if name not in holds.fields and getattr(face, name) != absent:
             changes[name] = absent
-            # A box without area comes back as ignored, with or without a word for it.
-            lost[name] += name != "ignore" or (face.width > 0 and face.height > 0)
+            lost[name] += 1
     if holds.schemes is not None and face.landmarks and face.scheme not in holds.schemes:
         changes.update(landmarks=None, scheme="", visibility=None)
         lost[f"landmarks of the scheme {face.scheme!r}"] += 1

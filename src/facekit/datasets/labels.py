@@ -24,6 +24,7 @@ from typing import IO, Final
 
 from facekit import atomic
 from facekit.datasets.formats import Holds
+from facekit.datasets.malformed import OnMalformed, refuse
 from facekit.datasets.records import EMPTY, ImageRecord, Provenance, Repair, Value, safe_name
 from facekit.datasets.rows import Row, headed_rows
 from facekit.errors import DatasetError
@@ -54,13 +55,18 @@ _INTEGER: Final = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def read(
-    path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    on_malformed: OnMalformed = refuse,
 ) -> Iterator[ImageRecord]:
     """Read a CSV of labels.
 
     Args:
         path: The CSV, or a folder with one CSV.
         images: The folder of images; by default the one that holds the CSV.
+        on_malformed: Takes the error of each malformed row, which is left out; by default the first
+            one is raised.
 
     Yields:
         One record a row, without faces.
@@ -70,21 +76,32 @@ def read(
     """
     file = _csv_of(Path(path))
     root = file.parent if images is None else Path(images)
-    rows = headed_rows(file)
+    rows = headed_rows(file, on_malformed)
     header = next(rows)
     column = _name_column(file, header)
     seen: set[str] = set()
     for row in rows:
         source = Provenance(str(file), row.line)
-        name = safe_name(row.cells.pop(column), file, row.line)
-        if name in seen:
-            raise DatasetError(file, row.line, f"{name} is there twice; labels are of whole images")
-        seen.add(name)
+        try:
+            name = _new_name(row.cells.pop(column), seen, source)
+        except DatasetError as error:
+            on_malformed(error)
+            continue
         name, repairs = _suffixed(name, root, source)
         attributes = {key: _value(text) for key, text in row.cells.items() if text}
         yield ImageRecord(
             name=name, root=root, attributes=attributes or EMPTY, source=source, repairs=repairs
         )
+
+
+def _new_name(text: str, seen: set[str], source: Provenance) -> str:
+    """Return an image's name, and remember it; refuse one that is unsafe or there twice."""
+    name = safe_name(text, source.file, source.line)
+    if name in seen:
+        reason = f"{name} is there twice; labels are of whole images"
+        raise DatasetError(source.file, source.line, reason)
+    seen.add(name)
+    return name
 
 
 def _csv_of(place: Path) -> Path:

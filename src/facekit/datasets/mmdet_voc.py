@@ -19,8 +19,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from facekit.datasets import voc
+from facekit.datasets.malformed import OnMalformed, refuse
 from facekit.datasets.records import ImageRecord, safe_name
 from facekit.datasets.voc_xml import Style, read_annotation
+from facekit.errors import DatasetError
 
 __all__ = ["HOLDS", "read", "write"]
 
@@ -34,6 +36,7 @@ def read(
     *,
     split: str = "train",
     images: str | os.PathLike[str] | None = None,
+    on_malformed: OnMalformed = refuse,
 ) -> Iterator[ImageRecord]:
     """Read the dataset of an MMDetection configuration.
 
@@ -41,6 +44,8 @@ def read(
         path: Its ``data_root``.
         split: Which ``<split>.txt``.
         images: The folder of images; by default ``WIDER_<split>``.
+        on_malformed: Takes the error of each malformed file, which is left out; by default the
+            first one is raised.
 
     Yields:
         One record an image, in the order of the list.
@@ -50,8 +55,13 @@ def read(
     """
     folder = Path(path) / f"WIDER_{split}"
     root = folder if images is None else Path(images)
-    for file in voc.listed(Path(path) / f"{split}.txt", folder / "Annotations"):
-        yield read_annotation(file, PurePosixPath(), root, _STYLE)
+    for file in voc.listed(Path(path) / f"{split}.txt", folder / "Annotations", on_malformed):
+        try:
+            record = read_annotation(file, PurePosixPath(), root, _STYLE)
+        except DatasetError as error:
+            on_malformed(error)
+        else:
+            yield record
 
 
 def write(

@@ -25,6 +25,7 @@ from facekit import atomic
 from facekit.datasets.files import open_text
 from facekit.datasets.folders import IMAGE_SUFFIXES, image_of, made
 from facekit.datasets.formats import Holds
+from facekit.datasets.malformed import OnMalformed, refuse
 from facekit.datasets.records import (
     FaceRecord,
     ImageRecord,
@@ -62,6 +63,7 @@ def read(
     *,
     images: str | os.PathLike[str] | None = None,
     origin: int = ORIGIN,
+    on_malformed: OnMalformed = refuse,
 ) -> Iterator[ImageRecord]:
     """Read ``.pts`` files.
 
@@ -69,6 +71,8 @@ def read(
         path: A ``.pts`` file, or a folder that has some, at any depth.
         images: The folder of images, laid out as the annotations; by default the same folder.
         origin: The number of the first pixel in the files: 1 as in 300-W, or 0.
+        on_malformed: Takes the error of each malformed file, which is left out; by default the
+            first one is raised.
 
     Yields:
         One record a file, sorted by name; each has one face of the scheme ``"ibug68"``.
@@ -85,7 +89,11 @@ def read(
     if not found:
         raise DatasetError(place, None, "the folder has no .pts files")
     for file in found:
-        face = _read_face(file, origin)
+        try:
+            face = _read_face(file, origin)
+        except DatasetError as error:
+            on_malformed(error)
+            continue
         name, repairs = _image_of(file, file.relative_to(folder), root)
         source = Provenance(str(file), 1)
         yield ImageRecord(name=name, root=root, faces=(face,), source=source, repairs=repairs)

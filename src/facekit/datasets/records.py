@@ -109,7 +109,7 @@ class ImageRecord:
 
     @property
     def boxes(self) -> npt.NDArray[np.float64]:
-        """The boxes of all faces, ``(n, 4)`` float64: ``x1, y1, x2, y2``, pixels."""
+        """The boxes of all faces, ``(n, 4)`` float64, of ``x1, y1, x2, y2`` in pixels."""
         if isinstance(self.faces, FaceColumns):
             return self.faces.boxes
         return np.array([face.box for face in self.faces], dtype=np.float64).reshape(-1, 4)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facekit.datasets.files import open_text
+from facekit.datasets.malformed import OnMalformed, refuse
 from facekit.errors import DatasetError
 
 __all__ = ["Row", "headed_rows"]
@@ -26,11 +27,13 @@ class Row(NamedTuple):
     line: int
 
 
-def headed_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
+def headed_rows(path: str | os.PathLike[str], on_malformed: OnMalformed = refuse) -> Iterator[Row]:
     """Stream the rows below a header; blank lines are no rows.
 
     Args:
         path: A CSV file with commas, in UTF-8, with or without a byte order mark.
+        on_malformed: Takes the error of each malformed row, which is left out; by default the first
+            one is raised.
 
     Yields:
         The header itself, each cell its own name; then each row.
@@ -41,7 +44,7 @@ def headed_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
     """
     file = str(Path(path))
     header: list[str] = []
-    for cells, line in _rows(path):
+    for cells, line in _rows(path, on_malformed):
         if not any(cells):
             continue
         if not header:
@@ -49,21 +52,30 @@ def headed_rows(path: str | os.PathLike[str]) -> Iterator[Row]:
             _check_header(header, file, line)
         if len(cells) != len(header):
             reason = f"expected {len(header)} cells as in the header, got {len(cells)}"
-            raise DatasetError(file, line, reason)
+            on_malformed(DatasetError(file, line, reason))
+            continue
         yield Row(dict(zip(header, cells, strict=True)), line)
     if not header:
         raise DatasetError(file, 1, "the file is empty; its first line names the columns")
 
 
-def _rows(path: str | os.PathLike[str]) -> Iterator[tuple[list[str], int]]:
+def _rows(
+    path: str | os.PathLike[str], on_malformed: OnMalformed
+) -> Iterator[tuple[list[str], int]]:
     """Stream every row."""
     with open_text(path, newline="") as file:
         reader = csv.reader(file, strict=True, skipinitialspace=True)
-        try:
-            for cells in reader:
-                yield [cell.strip() for cell in cells], reader.line_num
-        except csv.Error as error:
-            raise DatasetError(Path(path), reader.line_num, f"not CSV: {error}") from error
+        refused: OnMalformed = refuse  # without its header nothing of the file is known
+        while True:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                refused(DatasetError(Path(path), reader.line_num, f"not CSV: {error}"))
+                continue
+            if cells is None:
+                return
+            refused = on_malformed
+            yield [cell.strip() for cell in cells], reader.line_num
 
 
 def _check_header(header: list[str], file: str, line: int) -> None:

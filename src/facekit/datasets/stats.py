@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from facekit.datasets.records import FaceRecord, ImageRecord
+from facekit.datasets.records import FACE, FaceColumns, FaceRecord, ImageRecord, Value
 
 __all__ = ["Stats", "collect"]
 
@@ -65,8 +65,20 @@ class Stats:
         self.most_faces = max(self.most_faces, count)
         self.faces_an_image[_rounded_up(count)] += 1
         self.repairs.update(repair.code for repair in record.repairs)
+        if isinstance(record.faces, FaceColumns):
+            self._add_columns(record.faces)
+            return
         for face in record.faces:
             self._add(face)
+
+    def _add_columns(self, faces: FaceColumns) -> None:
+        self.faces += len(faces)
+        self.ignored += int(faces.ignore.sum())
+        _count(self.labels, FACE, len(faces))
+        for name, column in faces.attributes.items():
+            self._add_values(name, Counter(column.tolist()))
+        for width, height in (faces.boxes[:, 2:] - faces.boxes[:, :2]).tolist():
+            self._add_box(width, height)
 
     def _add(self, face: FaceRecord) -> None:
         self.faces += 1
@@ -75,14 +87,22 @@ class Stats:
         if face.landmarks is not None:
             _count(self.schemes, face.scheme or f"{len(face.landmarks)} points")
         for name, value in face.attributes.items():
-            if name in self.attributes or len(self.attributes) < _MOST_VALUES:
-                _count(self.attributes.setdefault(name, Counter()), str(value))
-        if not (0 < face.height < math.inf and 0 < face.width < math.inf):
+            self._add_values(name, {value: 1})
+        self._add_box(face.width, face.height)
+
+    def _add_values(self, name: str, values: Mapping[Value, int]) -> None:
+        if name in self.attributes or len(self.attributes) < _MOST_VALUES:
+            counter = self.attributes.setdefault(name, Counter())
+            for value, times in values.items():
+                _count(counter, str(value), times)
+
+    def _add_box(self, width: float, height: float) -> None:
+        if not (0 < height < math.inf and 0 < width < math.inf):
             self.empty_boxes += 1
             return
-        self.heights[math.floor(_BINS_PER_OCTAVE * math.log2(face.height))] += 1
-        self.shortest = min(self.shortest, face.height)
-        self.tallest = max(self.tallest, face.height)
+        self.heights[math.floor(_BINS_PER_OCTAVE * math.log2(height))] += 1
+        self.shortest = min(self.shortest, height)
+        self.tallest = max(self.tallest, height)
 
     @property
     def mean_faces(self) -> float:
@@ -144,9 +164,9 @@ def _rounded_up(count: int) -> int:
     return 0 if count == 0 else 1 << (count - 1).bit_length()
 
 
-def _count(counter: Counter[str], value: str) -> None:
+def _count(counter: Counter[str], value: str, times: int = 1) -> None:
     """Count a value; after so many different ones, the rest together."""
-    counter[value if value in counter or len(counter) < _MOST_VALUES else OTHER] += 1
+    counter[value if value in counter or len(counter) < _MOST_VALUES else OTHER] += times
 
 
 def collect(records: Iterable[ImageRecord]) -> Stats:

@@ -23,6 +23,7 @@ from typing import Final
 
 from facekit import atomic
 from facekit.datasets.formats import Holds
+from facekit.datasets.malformed import OnMalformed, refuse
 from facekit.datasets.records import (
     EMPTY,
     FACE,
@@ -58,13 +59,18 @@ _REQUIRED: Final = ("file_name", *_BOX)
 
 
 def read(
-    path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    images: str | os.PathLike[str] | None = None,
+    on_malformed: OnMalformed = refuse,
 ) -> Iterator[ImageRecord]:
     """Read a CSV of faces.
 
     Args:
         path: The CSV.
         images: The folder of images; by default the one that holds the CSV.
+        on_malformed: Takes the error of each malformed row, which is left out; by default the first
+            one is raised.
 
     Yields:
         One record an image. Two corners in the wrong order are swapped, and a face without area
@@ -75,14 +81,21 @@ def read(
     """
     file = Path(path)
     root = file.parent if images is None else Path(images)
-    groups = _groups(file) if _together(file) else _gathered(file)
+    # What is malformed is told once, by the reading that gives records.
+    together = _together(file, refuse if on_malformed is refuse else _pass_over)
+    groups = (_groups if together else _gathered)(file, on_malformed)
     for name, rows in groups:
-        yield _record(name, rows, str(file), root)
+        if (record := _record(name, rows, str(file), root, on_malformed)) is not None:
+            yield record
 
 
-def _named_rows(file: Path) -> Iterator[tuple[str, Row]]:
+def _pass_over(error: DatasetError) -> None:
+    """Leave an error to another reading."""
+
+
+def _named_rows(file: Path, on_malformed: OnMalformed) -> Iterator[tuple[str, Row]]:
     """Stream the rows with the names of their images."""
-    rows = headed_rows(file)
+    rows = headed_rows(file, on_malformed)
     header = next(rows)
     known = {column: _ALIASES.get(column.lower(), column) for column in header.cells}
     if missing := [column for column in _REQUIRED if column not in known.values()]:
@@ -91,13 +104,18 @@ def _named_rows(file: Path) -> Iterator[tuple[str, Row]]:
         raise DatasetError(file, header.line, "two columns mean the same")
     for row in rows:
         cells = {known[column]: cell for column, cell in row.cells.items()}
-        yield safe_name(cells["file_name"], file, row.line), Row(cells, row.line)
+        try:
+            name = safe_name(cells["file_name"], file, row.line)
+        except DatasetError as error:
+            on_malformed(error)
+        else:
+            yield name, Row(cells, row.line)
 
 
-def _together(file: Path) -> bool:
+def _together(file: Path, on_malformed: OnMalformed) -> bool:
     """Look whether the rows of every image stand together."""
     seen: set[int] = set()
-    for name, _ in itertools.groupby(_named_rows(file), key=lambda pair: pair[0]):
+    for name, _ in itertools.groupby(_named_rows(file, on_malformed), key=lambda pair: pair[0]):
         # A hash is a third of a name; a chance meeting costs memory, never a face.
         if (key := hash(name)) in seen:
             return False
@@ -105,44 +123,51 @@ def _together(file: Path) -> bool:
     return True
 
 
-def _groups(file: Path) -> Iterator[tuple[str, Iterable[Row]]]:
+def _groups(file: Path, on_malformed: OnMalformed) -> Iterator[tuple[str, Iterable[Row]]]:
     """Stream the images with their rows."""
-    for name, pairs in itertools.groupby(_named_rows(file), key=lambda pair: pair[0]):
+    for name, pairs in itertools.groupby(_named_rows(file, on_malformed), key=lambda pair: pair[0]):
         yield name, (row for _, row in pairs)
 
 
-def _gathered(file: Path) -> Iterator[tuple[str, Iterable[Row]]]:
+def _gathered(file: Path, on_malformed: OnMalformed) -> Iterator[tuple[str, Iterable[Row]]]:
     """Hold the whole file, and give the images with their rows."""
     gathered: dict[str, list[Row]] = {}
-    for name, row in _named_rows(file):
+    for name, row in _named_rows(file, on_malformed):
         gathered.setdefault(name, []).append(row)
     yield from gathered.items()
 
 
-def _record(name: str, rows: Iterable[Row], file: str, root: Path) -> ImageRecord:
-    """Return the record of an image."""
+def _record(
+    name: str, rows: Iterable[Row], file: str, root: Path, on_malformed: OnMalformed
+) -> ImageRecord | None:
+    """Return the record of an image, unless all of its rows are malformed."""
+    record = ImageRecord(name=name, root=root)
     faces: list[FaceRecord] = []
     repairs: list[Repair] = []
-    sizes: set[tuple[int, int] | None] = set()
-    first = None
     for row in rows:
         where = Provenance(file, row.line)
-        first = first or where
-        sizes.add(_size(row.cells, where))
-        if len(sizes) > 1:
-            raise DatasetError(file, row.line, f"{name} has another size in line {first.line}")
-        if any(row.cells[column] for column in _BOX):
+        try:
+            record = _placed(record, row.cells, where)
             face, mended = _face(row.cells, where)
-            faces.append(face)
-            repairs.extend(mended)
-    return ImageRecord(
-        name=name,
-        root=root,
-        size=sizes.pop(),
-        faces=tuple(faces),
-        source=first,
-        repairs=tuple(repairs),
-    )
+        except DatasetError as error:
+            on_malformed(error)
+            continue
+        faces += face
+        repairs += mended
+    if record.source is None:
+        return None
+    return record.replace(faces=tuple(faces), repairs=tuple(repairs))
+
+
+def _placed(record: ImageRecord, cells: Mapping[str, str], where: Provenance) -> ImageRecord:
+    """Return an image's record with what its first row says; refuse another row's other size."""
+    size = _size(cells, where)
+    if record.source is None:
+        return record.replace(size=size, source=where)
+    if size != record.size:
+        reason = f"{record.name} has another size in line {record.source.line}"
+        raise DatasetError(where.file, where.line, reason)
+    return record
 
 
 def _size(cells: Mapping[str, str], where: Provenance) -> tuple[int, int] | None:
@@ -169,8 +194,12 @@ def _number(text: str, what: str, where: Provenance) -> float:
     return value
 
 
-def _face(cells: Mapping[str, str], where: Provenance) -> tuple[FaceRecord, tuple[Repair, ...]]:
-    """Return the face of a row, and what was mended."""
+def _face(
+    cells: Mapping[str, str], where: Provenance
+) -> tuple[tuple[FaceRecord, ...], tuple[Repair, ...]]:
+    """Return the face of a row, if it has one, and what was mended."""
+    if not any(cells[column] for column in _BOX):
+        return (), ()
     given = checked_box([_number(cells[column], column, where) for column in _BOX], where)
     x1, x2 = sorted(given[::2])
     y1, y2 = sorted(given[1::2])
@@ -187,7 +216,7 @@ def _face(cells: Mapping[str, str], where: Provenance) -> tuple[FaceRecord, tupl
     face = FaceRecord(
         box=box, label=label, attributes=more or EMPTY, ignore=ignore, line=where.line
     )
-    return face, repairs
+    return (face,), repairs
 
 
 def write(records: Iterable[ImageRecord], path: str | os.PathLike[str]) -> None:

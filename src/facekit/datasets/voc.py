@@ -24,6 +24,7 @@ from facekit import atomic
 from facekit.datasets.files import open_text
 from facekit.datasets.folders import made
 from facekit.datasets.formats import Holds
+from facekit.datasets.malformed import OnMalformed, refuse
 from facekit.datasets.records import ImageRecord, safe_name
 from facekit.datasets.voc_xml import (
     DEFAULTS,
@@ -56,6 +57,7 @@ def read(
     *,
     split: str | None = None,
     images: str | os.PathLike[str] | None = None,
+    on_malformed: OnMalformed = refuse,
 ) -> Iterator[ImageRecord]:
     """Read PASCAL VOC.
 
@@ -64,6 +66,8 @@ def read(
         split: The list of ``ImageSets/Main`` to read; by default the only one there, and where
             there are none or several, every XML, sorted by name.
         images: The folder of images; by default ``JPEGImages``, or beside the XML files.
+        on_malformed: Takes the error of each malformed file, which is left out; by default the
+            first one is raised.
 
     Yields:
         One record an image.
@@ -80,18 +84,25 @@ def read(
     folder = place / _ANNOTATIONS if named else place
     default = place / _IMAGES if named else place
     root = default if images is None else Path(images)
-    for file in _files(place, folder, split):
+    for file in _files(place, folder, split, on_malformed):
         inside = PurePosixPath(file.parent.relative_to(folder).as_posix())
-        yield read_annotation(file, inside, root, _STYLE)
+        try:
+            record = read_annotation(file, inside, root, _STYLE)
+        except DatasetError as error:
+            on_malformed(error)
+        else:
+            yield record
 
 
-def _files(place: Path, folder: Path, split: str | None) -> Iterator[Path]:
+def _files(
+    place: Path, folder: Path, split: str | None, on_malformed: OnMalformed
+) -> Iterator[Path]:
     """Yield the XML files of a split."""
     lists = sorted((place / _SETS).glob("*.txt"))
     if split is not None:
-        yield from listed(place / _SETS / f"{split}.txt", folder)
+        yield from listed(place / _SETS / f"{split}.txt", folder, on_malformed)
     elif len(lists) == 1:
-        yield from listed(lists[0], folder)
+        yield from listed(lists[0], folder, on_malformed)
     else:
         found = iter(sorted(folder.rglob("*.xml")))
         first = next(found, None)
@@ -100,20 +111,27 @@ def _files(place: Path, folder: Path, split: str | None) -> Iterator[Path]:
         yield from itertools.chain([first], found)
 
 
-def listed(file: Path, folder: Path) -> Iterator[Path]:
+def listed(file: Path, folder: Path, on_malformed: OnMalformed = refuse) -> Iterator[Path]:
     """Yield the XML files that a list names, one line an image.
 
     Args:
         file: The list.
         folder: The folder of XML files.
+        on_malformed: Takes the error of a line whose name is unsafe or whose XML is missing.
 
     Raises:
         DatasetError: If a name is unsafe or its XML is missing.
     """
     with open_text(file) as lines:
         for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _listed_file(line.strip(), file, number, folder)
+            if not line.strip():
+                continue
+            try:
+                found = _listed_file(line.strip(), file, number, folder)
+            except DatasetError as error:
+                on_malformed(error)
+            else:
+                yield found
 
 
 def _listed_file(line: str, file: Path, number: int, folder: Path) -> Path:

@@ -22,6 +22,7 @@ from typing import Final
 
 from facekit import atomic
 from facekit.datasets.formats import Holds
+from facekit.datasets.malformed import OnMalformed, refuse
 from facekit.datasets.records import EMPTY, FaceRecord, ImageRecord, Value
 from facekit.datasets.wider_face_columns import ATTRIBUTES, LARGEST
 from facekit.datasets.wider_face_text import read_text
@@ -54,6 +55,7 @@ def read(
     *,
     split: str | None = None,
     images: str | os.PathLike[str] | None = None,
+    on_malformed: OnMalformed = refuse,
 ) -> Iterator[ImageRecord]:
     """Read WIDER FACE.
 
@@ -64,6 +66,8 @@ def read(
         split: Of a folder: ``"train"`` or ``"val"``; by default both, train first.
         images: The folder of images; by default the one beside the annotations' folder, where
             there is one.
+        on_malformed: Takes the error of each malformed line of a text, which is left out, and with
+            it what cannot be told of its image; by default the first one is raised.
 
     Yields:
         One record an image, in the file's order. A face whose ``invalid`` is 1 has ``ignore``.
@@ -79,7 +83,7 @@ def read(
         yield from read_mat(place, _images_of(place, images))
         return
     if not place.is_dir():
-        yield from read_text(place, _images_of(place, images))
+        yield from read_text(place, _images_of(place, images), on_malformed)
         return
     chosen = [
         text
@@ -91,7 +95,7 @@ def read(
             place, None, "no wider_face_train_bbx_gt.txt or wider_face_val_bbx_gt.txt"
         )
     for text in chosen:
-        yield from read_text(text, _images_of(text, images))
+        yield from read_text(text, _images_of(text, images), on_malformed)
 
 
 def _images_of(text: Path, images: str | os.PathLike[str] | None) -> Path | None:

@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.datasets.columns import FaceColumns
+from facekit.datasets.malformed import OnMalformed
 from facekit.datasets.records import Faces, ImageRecord, Provenance, Repair, safe_name
+from facekit.errors import DatasetError
 
 __all__ = ["ATTRIBUTES", "LARGEST", "MAX_DIGITS", "Chunk", "empty_box", "zero_line"]
 
@@ -121,16 +123,16 @@ class Chunk:
         before = np.cumsum(counts) - counts
         return self._first + np.repeat(starts - before, counts) + np.arange(counts.sum())
 
-    def records(self, faces: FaceColumns, file: str, root: Path | None) -> Iterator[ImageRecord]:
+    def records(
+        self, faces: FaceColumns, file: str, root: Path | None, on_malformed: OnMalformed
+    ) -> Iterator[ImageRecord]:
         """Yield the images.
 
         Args:
             faces: All their faces.
             file: The annotation text.
             root: The folder of images.
-
-        Raises:
-            DatasetError: If a name would leave the dataset's folder.
+            on_malformed: Takes the error of a name that would leave the dataset's folder.
         """
         x1, y1, x2, y2 = faces.boxes.T
         empty = np.flatnonzero((x2 <= x1) | (y2 <= y1)).tolist()
@@ -139,9 +141,14 @@ class Chunk:
             begin, end = end, end + count
             found = empty[bisect_left(empty, begin) : bisect_left(empty, end)]
             some: Faces = faces.take(slice(begin, end)) if count else ()
-            name, number = self._lines[at - 2].strip(), self._first + at - 2
+            number = self._first + at - 2
+            try:
+                name = safe_name(self._lines[at - 2].strip(), file, number)
+            except DatasetError as error:
+                on_malformed(error)
+                continue
             yield ImageRecord(
-                name=safe_name(name, file, number),
+                name=name,
                 root=root,
                 faces=some,
                 source=Provenance(file, number),

@@ -20,12 +20,12 @@ import numpy.typing as npt
 
 from facekit.datasets import wider_face
 from facekit.datasets.records import (
-    Box,
+    FaceColumns,
     FaceRecord,
+    Faces,
     ImageRecord,
     Provenance,
     Repair,
-    Value,
     safe_name,
 )
 from facekit.datasets.wider_face import ATTRIBUTES, LARGEST
@@ -129,7 +129,7 @@ class _Tree:
         image: str,
         boxes: npt.ArrayLike,
         columns: Mapping[str, list[int]],
-    ) -> tuple[FaceRecord, ...]:
+    ) -> Faces:
         rows = np.atleast_2d(np.asarray(boxes))
         if rows.dtype.kind not in "iuf" or rows.shape[1] not in (0, _COORDINATES):
             raise self._error(image, f"boxes must be n x 4 numbers, got {rows.shape}")
@@ -139,25 +139,29 @@ class _Tree:
         for name, values in columns.items():
             if len(values) != len(rows):
                 raise self._error(image, f"{len(rows)} boxes, but {len(values)} values of {name}")
-        faces = []
-        for number, (x, y, width, height) in enumerate(rows.tolist()):
-            flags = {name: column[number] for name, column in columns.items()}
-            faces.append(_face((x, y, x + width, y + height), flags))
-        return tuple(faces)
+        if not len(rows):
+            return ()
+        rows[:, 2:] += rows[:, :2]
+        flags = np.array([*columns.values()], dtype=np.uint8).reshape(len(columns), len(rows)).T
+        ignore = _without_area(rows)
+        if "invalid" in columns:
+            ignore |= np.array(columns["invalid"]) == 1
+        for column in (rows, ignore, flags):
+            column.flags.writeable = False
+        return FaceColumns(rows, ignore, tuple(columns), flags)
 
 
-def _face(box: Box, values: Mapping[str, Value]) -> FaceRecord:
-    """Return a face; one that is invalid or has no area is ignored."""
-    ignore = values.get("invalid") == 1 or box[2] <= box[0] or box[3] <= box[1]
-    return FaceRecord(box=box, attributes=values, ignore=ignore)
+def _without_area(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Tell which boxes ``x1, y1, x2, y2`` have no area."""
+    return (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
 
 
-def _repairs(image: str, faces: tuple[FaceRecord, ...], source: Provenance) -> tuple[Repair, ...]:
+def _repairs(image: str, faces: Faces, source: Provenance) -> tuple[Repair, ...]:
     """Name the boxes without area, which are ignored."""
+    empty = np.flatnonzero(_without_area(faces.boxes)) if isinstance(faces, FaceColumns) else ()
     return tuple(
-        Repair("empty-box", source, f"{image}: box {number} has no area; kept as ignored")
-        for number, face in enumerate(faces, start=1)
-        if face.width <= 0 or face.height <= 0
+        Repair("empty-box", source, f"{image}: box {number + 1} has no area; kept as ignored")
+        for number in empty
     )
 
 

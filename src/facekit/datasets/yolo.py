@@ -27,14 +27,16 @@ from facekit.datasets.files import open_text
 from facekit.datasets.folders import image_of, made
 from facekit.datasets.formats import Holds
 from facekit.datasets.label_ids import LabelIds
+from facekit.datasets.malformed import OnMalformed, refuse
 from facekit.datasets.records import (
     FaceRecord,
     ImageRecord,
     Provenance,
+    Repair,
     extent_of,
     safe_name,
 )
-from facekit.datasets.sizes import known_size
+from facekit.datasets.sizes import known_size, with_size
 from facekit.datasets.values import checked_box, empty_box
 from facekit.datasets.yolo_settings import SETTINGS, checked_names, class_names, read_settings
 from facekit.errors import DatasetError
@@ -58,6 +60,7 @@ def read(
     split: str | None = None,
     images: str | os.PathLike[str] | None = None,
     labels: Sequence[str] | None = None,
+    on_malformed: OnMalformed = refuse,
 ) -> Iterator[ImageRecord]:
     """Read YOLO's files.
 
@@ -66,6 +69,8 @@ def read(
         split: ``"train"``, ``"val"`` or ``"test"``; by default every one.
         images: The folder of images; by default ``images``.
         labels: The names of the classes; by default those of ``data.yaml`` or ``classes.txt``.
+        on_malformed: Takes the error of each malformed line, and of each image whose size is not
+            known, which are left out; by default the first one is raised.
 
     Yields:
         One record an image that has a file of labels; an empty file is an image without faces.
@@ -82,14 +87,11 @@ def read(
     lists = [place / f"{one}.txt" for one in ((split,) if split else _SPLITS)]
     if lists := [one for one in lists if one.is_file()]:
         for file in lists:
-            yield from _listed(file, folder, root, names)
+            yield from _Reader(folder, root, names, on_malformed).listed(file)
         return
     if split is not None:
         folder, root = _split_folders(place, split, images)
-    for file in sorted(folder.rglob("*.txt")):
-        if file.name not in {"classes.txt", *(f"{one}.txt" for one in _SPLITS)}:
-            stem = PurePosixPath(file.relative_to(folder).with_suffix("").as_posix())
-            yield _record(file, _image(file, stem, root), root, names)
+    yield from _Reader(folder, root, names, on_malformed).found()
 
 
 def _split_folders(
@@ -111,36 +113,73 @@ def _image(file: Path, stem: PurePosixPath, root: Path) -> str:
     return name
 
 
-def _listed(file: Path, folder: Path, root: Path, names: dict[int, str]) -> Iterator[ImageRecord]:
-    """Read the images of a list."""
-    with open_text(file) as lines:
-        for number, line in enumerate(lines, start=1):
-            text = line.strip().replace("\\", "/").removeprefix("./").removeprefix("images/")
-            if not text:
+class _Reader:
+    """Files of labels, the images that they belong to, and what is done about malformed lines."""
+
+    def __init__(
+        self, folder: Path, root: Path, names: dict[int, str], on_malformed: OnMalformed
+    ) -> None:
+        self._folder = folder
+        self._root = root
+        self._names = names
+        self._on_malformed = on_malformed
+
+    def listed(self, file: Path) -> Iterator[ImageRecord]:
+        """Read the images of a list."""
+        with open_text(file) as lines:
+            for number, line in enumerate(lines, start=1):
+                text = line.strip().replace("\\", "/").removeprefix("./").removeprefix("images/")
+                if not text:
+                    continue
+                try:
+                    record = self._listed(text, Provenance(str(file), number))
+                except DatasetError as error:
+                    self._on_malformed(error)
+                else:
+                    yield record
+
+    def _listed(self, text: str, source: Provenance) -> ImageRecord:
+        name = safe_name(text, source.file, source.line)
+        labels = self._folder / PurePosixPath(name).with_suffix(".txt")
+        if labels.is_file():
+            return self._record(labels, name)
+        # YOLO's way to say that an image has no objects.
+        return with_size(ImageRecord(name=name, root=self._root, source=source))
+
+    def found(self) -> Iterator[ImageRecord]:
+        """Read the files of labels that there are."""
+        for file in sorted(self._folder.rglob("*.txt")):
+            if file.name in {"classes.txt", *(f"{one}.txt" for one in _SPLITS)}:
                 continue
-            name = safe_name(text, file, number)
-            labels = folder / PurePosixPath(name).with_suffix(".txt")
-            if labels.is_file():
-                yield _record(labels, name, root, names)
-            else:  # YOLO's way to say that an image has no objects
-                source = Provenance(str(file), number)
-                record = ImageRecord(name=name, root=root, source=source)
-                yield record.replace(size=known_size(record))
+            inside = file.relative_to(self._folder).with_suffix("")
+            try:
+                name = _image(file, PurePosixPath(inside.as_posix()), self._root)
+                record = self._record(file, name)
+            except DatasetError as error:
+                self._on_malformed(error)
+            else:
+                yield record
 
-
-def _record(file: Path, name: str, root: Path, names: dict[int, str]) -> ImageRecord:
-    """Read the labels of an image."""
-    source = Provenance(str(file), 1)
-    record = ImageRecord(name=name, root=root, source=source)
-    size = known_size(record)
-    with open_text(file) as lines:
-        texts = [(number, line.split()) for number, line in enumerate(lines, start=1)]
-    faces = tuple(
-        _face(words, Provenance(str(file), number), size, names) for number, words in texts if words
-    )
-    empty = [empty_box(face.box, Provenance(str(file), face.line)) for face in faces]
-    repairs = tuple(repair for found in empty for repair in found)
-    return record.replace(size=size, faces=faces, repairs=repairs)
+    def _record(self, file: Path, name: str) -> ImageRecord:
+        """Read the labels of an image."""
+        source = Provenance(str(file), 1)
+        record = ImageRecord(name=name, root=self._root, source=source)
+        size = known_size(record)
+        faces: list[FaceRecord] = []
+        repairs: list[Repair] = []
+        with open_text(file) as lines:
+            for number, line in enumerate(lines, start=1):
+                where = Provenance(str(file), number)
+                try:
+                    faces += (
+                        [_face(words, where, size, self._names)] if (words := line.split()) else []
+                    )
+                except DatasetError as error:
+                    self._on_malformed(error)
+                    continue
+        for face in faces:
+            repairs += empty_box(face.box, Provenance(str(file), face.line))
+        return record.replace(size=size, faces=tuple(faces), repairs=tuple(repairs))
 
 
 def _face(

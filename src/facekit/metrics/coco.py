@@ -1,11 +1,14 @@
-"""COCO's average precision, computed by pycocotools itself."""
+"""COCO's average precision, computed by faster-coco-eval.
+
+It gives pycocotools' numbers (a test holds that) in a tenth of the time or less: that one matches
+each prediction in Python, ten times.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,8 +20,8 @@ from facekit.metrics.truth import Truth
 
 __all__ = ["CocoScores", "coco"]
 
-_INSTALL: Final = 'pip install "facekit[eval]"'
 _FACE: Final = 1
+_INSTALL: Final = 'pip install "facekit[eval]"'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ def coco(
             image of more faces cannot be found whole.
 
     Raises:
-        MissingDependencyError: If pycocotools is not installed.
+        MissingDependencyError: If faster-coco-eval is not installed.
         MetricsError: If there is no image, the numbers of images differ, or a prediction is not
             finite.
     """
@@ -77,43 +80,41 @@ def coco(
     if max_detections < 1:
         message = f"max_detections must be at least 1, got {max_detections}"
         raise MetricsError(message)
-    tools = _pycocotools()
+    tools = _faster_coco_eval()
     pool = Pool.of(predictions, images=len(truths))
-    with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress by print
-        evaluation = tools.cocoeval.COCOeval(_annotations(tools, truths), iouType="bbox")
-        evaluation.cocoDt = _results(tools, pool, evaluation.cocoGt)
-        evaluation.params.maxDets = [max_detections]
-        evaluation.params.imgIds = list(range(1, len(truths) + 1))
-        evaluation.params.catIds = [_FACE]
-        evaluation.evaluate()
-        evaluation.accumulate()
+    annotated = _indexed(tools, len(truths), _faces(truths))
+    found = _indexed(tools, len(truths), _predictions(pool, max_detections))
+    evaluation = tools.COCOeval_faster(annotated, found, iouType="bbox")
+    evaluation.params.maxDets = [max_detections]
+    evaluation.evaluate()
+    evaluation.accumulate()
     return _scores(evaluation, truths, pool, max_detections)
 
 
-def _pycocotools() -> Any:  # noqa: ANN401 - a module without types
-    """Import pycocotools' two modules."""
+def _faster_coco_eval() -> Any:  # noqa: ANN401 - a module without types
+    """Import the evaluator."""
     try:
-        import pycocotools.coco  # noqa: PLC0415 - optional package
-        import pycocotools.cocoeval  # noqa: PLC0415 - optional package
+        import faster_coco_eval  # noqa: PLC0415 - optional package
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "pycocotools":
+        if (error.name or "").partition(".")[0] != "faster_coco_eval":
             raise
-        raise MissingDependencyError("COCO's average precision", "pycocotools", _INSTALL) from error
-    return pycocotools
+        what = "COCO's average precision"
+        raise MissingDependencyError(what, "faster_coco_eval", _INSTALL) from error
+    return faster_coco_eval
 
 
-def _annotations(tools: Any, truths: Sequence[Truth]) -> Any:  # noqa: ANN401 - the vendor's type
-    """Return the truth as pycocotools' own type."""
-    annotated = tools.coco.COCO()
-    annotated.dataset = {
-        "images": [{"id": image} for image in range(1, len(truths) + 1)],
-        "categories": [{"id": _FACE, "name": "face"}],
-        "annotations": [
-            record | {"id": number} for number, record in enumerate(_faces(truths), start=1)
-        ],
-    }
-    annotated.createIndex()
-    return annotated
+def _indexed(tools: Any, images: int, records: Iterable[dict[str, Any]]) -> Any:  # noqa: ANN401
+    """Return faces or predictions as the vendor's own type."""
+    return tools.COCO(
+        {
+            "images": [{"id": image} for image in range(1, images + 1)],
+            "categories": [{"id": _FACE, "name": "face"}],
+            "annotations": [
+                record | {"id": number, "category_id": _FACE}
+                for number, record in enumerate(records, start=1)
+            ],
+        }
+    )
 
 
 def _faces(truths: Sequence[Truth]) -> Iterator[dict[str, Any]]:
@@ -123,41 +124,17 @@ def _faces(truths: Sequence[Truth]) -> Iterator[dict[str, Any]]:
         rows = box_maths.xyxy_to_xywh(truth.boxes).tolist()
         for row, area, counted in zip(rows, areas, truth.counted.tolist(), strict=True):
             crowd = int(not counted)
-            yield {
-                "image_id": image,
-                "category_id": _FACE,
-                "bbox": row,
-                "area": area,
-                "iscrowd": crowd,
-                "ignore": crowd,
-            }
+            yield {"image_id": image, "bbox": row, "area": area, "iscrowd": crowd, "ignore": crowd}
 
 
-def _results(tools: Any, pool: Pool, annotated: Any) -> Any:  # noqa: ANN401 - the vendor's type
-    """Return the predictions as pycocotools' own type."""
-    found = tools.coco.COCO()
-    images = np.repeat(np.arange(1, len(pool.starts)), np.diff(pool.starts)).tolist()
+def _predictions(pool: Pool, most: int) -> Iterator[dict[str, Any]]:
+    """Yield COCO's record of each image's surest predictions."""
     rows = box_maths.xyxy_to_xywh(pool.boxes)
-    areas = (rows[:, 2] * rows[:, 3]).tolist()
-    records = zip(images, rows.tolist(), areas, pool.scores.tolist(), strict=True)
-    found.dataset = {
-        "images": annotated.dataset["images"],
-        "categories": annotated.dataset["categories"],
-        "annotations": [
-            {
-                "id": number,
-                "image_id": image,
-                "category_id": _FACE,
-                "bbox": row,
-                "area": area,
-                "score": score,
-                "iscrowd": 0,
-            }
-            for number, (image, row, area, score) in enumerate(records, start=1)
-        ],
-    }
-    found.createIndex()
-    return found
+    for image, (start, stop) in enumerate(itertools.pairwise(pool.starts), start=1):
+        kept = start + np.argsort(-pool.scores[start:stop], kind="stable")[:most]
+        for row, score in zip(rows[kept].tolist(), pool.scores[kept].tolist(), strict=True):
+            area = row[2] * row[3]
+            yield {"image_id": image, "bbox": row, "area": area, "score": score, "iscrowd": 0}
 
 
 def _scores(

@@ -39,21 +39,21 @@ class State:
         tensors: The trained network's, the average's and the optimiser's, by prefixed name.
         step: Steps that are over.
         seconds: Wall-clock time so far.
+        reserve: Seconds that what follows the last step takes.
         best: The best value of the monitored number; ``None`` before the first.
         waited: Validations since it.
         scaler: The gradient scaler's numbers, with precision 16.
         optimizer: The optimiser's values that are no tensors, by parameter.
-        done: Whether the run reached its end.
     """
 
     tensors: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0
+    reserve: float = 0.0
     best: float | None = None
     waited: int = 0
     scaler: dict[str, Any] = dataclasses.field(default_factory=dict)
     optimizer: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    done: bool = False
 
     def keep(self, network: nn.Module, average: nn.Module | None, optimizer: Optimizer) -> None:
         """Take over the tensors of a run.
@@ -163,13 +163,15 @@ def save_weights(path: Path, network: nn.Module, facts: Mapping[str, Any]) -> No
 
     Args:
         path: ``NAME.safetensors``; the facts become ``NAME.json``.
-        network: Any network.
+        network: Any network; texts in its ``metadata``, where it has one, go into the file: what
+            an adapter must know to run it.
         facts: Plain values.
 
     Raises:
         OutputError: If a file cannot be written.
     """
-    _save(path, _prefixed("", network.state_dict()), {"format": "pt"})
+    metadata = {"format": "pt", **getattr(network, "metadata", {})}
+    _save(path, _prefixed("", network.state_dict()), metadata)
     write_text(path.with_suffix(".json"), json.dumps(dict(facts), indent=2) + "\n")
 
 

@@ -42,6 +42,7 @@ class OptimizerConfig(_Part):
         momentum: Of ``sgd``.
         nesterov: Of ``sgd``.
         betas: Of ``adam`` and ``adamw``.
+        fused: Make a step one kernel; by default on GPUs.
     """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
@@ -50,6 +51,7 @@ class OptimizerConfig(_Part):
     momentum: Share = 0.9
     nesterov: bool = False
     betas: tuple[Share, Share] = (0.9, 0.999)
+    fused: bool | None = None
 
 
 class ScheduleConfig(_Part):
@@ -110,10 +112,12 @@ class TrainConfig(BaseModel):
         clip: Largest norm of the gradient; ``null`` for no clipping.
         precision: ``32``, or mixed with ``bf16`` or ``16`` (the latter on GPUs alone).
         channels_last: Lay pictures and convolutions out channels last.
-        compile: Compile the network with ``torch.compile``.
-        workers: Processes that prepare items; by default one a core, at most 16.
+        compile: Compile the network with ``torch.compile``: ``true``, or the name of one of its
+            backends.
+        workers: Processes that prepare items, for each device; by default one a core, at most 16.
         prefetch: Batches that each prepares ahead.
         validate_every: Epochs between validations.
+        keep_every: Epochs between checkpoints that stay, in the folder ``kept``; ``null`` for none.
         early_stopping: When to give up; ``null`` for never.
         sheets: Write a sheet of predictions at each validation.
         log_every: Steps between points of the training curves.
@@ -142,10 +146,11 @@ class TrainConfig(BaseModel):
     clip: Positive | None = None
     precision: Literal["32", "bf16", "16"] = "32"
     channels_last: bool = False
-    compile: bool = False
+    compile: bool | str = False
     workers: Annotated[int, Field(ge=0)] | None = None
     prefetch: Count = 4
     validate_every: Count = 1
+    keep_every: Count | None = None
     early_stopping: EarlyStopping | None = None
     sheets: bool = True
     log_every: Count = 20
@@ -199,11 +204,15 @@ class TrainConfig(BaseModel):
         """Return plain values that :meth:`from_mapping` reads back."""
         return self.model_dump(mode="json")
 
-    def worker_count(self) -> int:
-        """Return how many processes prepare items on this machine."""
+    def worker_count(self, devices: int = 1) -> int:
+        """Return how many processes prepare items for one device.
+
+        Args:
+            devices: How many devices of this machine share its cores.
+        """
         if self.workers is not None:
             return self.workers
-        return min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+        return max(1, min(len(os.sched_getaffinity(0)) // devices, MAX_WORKERS))
 
 
 def check_names(config: TrainConfig, options: type[BaseModel], source: str) -> None:

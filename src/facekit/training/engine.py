@@ -95,7 +95,8 @@ class Engine(LightningModule):  # type: ignore[misc, unused-ignore] # Any where 
             averaged = self.average.network if self.average else None
             state.restore_network(self.network, averaged, self._source)
         if config.compile:
-            self.network.compile()
+            chosen = {"backend": config.compile} if isinstance(config.compile, str) else {}
+            self.network.compile(**chosen)
         self._generator: torch.Generator | None = None
         self._feed: Feed | None = None
 
@@ -116,7 +117,10 @@ class Engine(LightningModule):  # type: ignore[misc, unused-ignore] # Any where 
             progress=self.clock.progress,
         )
         pin = self.device.type == "cuda"
-        self._feed = Feed(self.recipe, self._items, batches, self.config, pin=pin)
+        workers = self.config.worker_count(self.trainer.num_devices)
+        self._feed = Feed(
+            self.recipe, self._items, batches, workers, prefetch=self.config.prefetch, pin=pin
+        )
         return self._feed
 
     def configure_optimizers(self) -> Optimizer:
@@ -128,6 +132,8 @@ class Engine(LightningModule):  # type: ignore[misc, unused-ignore] # Any where 
 
     def on_fit_start(self) -> None:
         """Take the device, which is known only now."""
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
         if self.average:
             self.average.network.to(self.device)
         self._generator = torch.Generator(self.device)
@@ -164,6 +170,12 @@ class Engine(LightningModule):  # type: ignore[misc, unused-ignore] # Any where 
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.config.optimizer.lr * group["lr_scale"] * self.rate
 
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: object, **__: object) -> None:
+        """Clip by the norm; Lightning's own way refuses fused optimisers even without a scaler."""
+        if self.config.clip is not None:
+            parameters = [one for group in optimizer.param_groups for one in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.config.clip)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Return the loss of a batch."""
         keys = batch.pop(KEYS)
@@ -191,9 +203,11 @@ def _freeze_the_rest(network: nn.Module, groups: list[dict[str, Any]]) -> Iterat
 def _optimizer(config: TrainConfig, groups: list[dict[str, Any]]) -> Optimizer:
     """Build the optimiser; on a GPU its steps are one kernel."""
     chosen: OptimizerConfig = config.optimizer
-    on_gpu = all(one.device.type == "cuda" for group in groups for one in group["params"])
-    # The fused kernels unscale gradients themselves, which leaves clipping nothing to clip.
-    fused = on_gpu and not (config.precision == "16" and config.clip)
+    fused = chosen.fused
+    if fused is None:
+        fused = all(one.device.type == "cuda" for group in groups for one in group["params"])
+    # With a scaler, fused kernels unscale gradients themselves: too late for clipping.
+    fused = fused and not (config.precision == "16" and config.clip)
     common = {"lr": chosen.lr, "weight_decay": chosen.weight_decay, "fused": fused or None}
     if chosen.name == "sgd":
         return SGD(groups, momentum=chosen.momentum, nesterov=chosen.nesterov, **common)

@@ -21,9 +21,22 @@ from facekit.training.logs import Logs
 from facekit.training.meter import SpeedMeter
 from facekit.training.recipe import Recipe
 
-__all__ = ["Keeper"]
+__all__ = ["Keeper", "gave_up"]
+
+_TRAINING_PER_WRITING = 20
 
 log = logging.getLogger("facekit.training")
+
+
+def gave_up(config: TrainConfig, state: State) -> bool:
+    """Whether the best value is longer ago than early stopping waits.
+
+    Args:
+        config: The run.
+        state: Where it is.
+    """
+    stopping = config.early_stopping
+    return stopping is not None and state.waited >= stopping.patience
 
 
 @dataclasses.dataclass
@@ -41,6 +54,8 @@ class Keeper:
         feed: Knows how long was waited for the loader.
         metrics: The last validation's numbers.
         validated: The step of the last validation.
+        kept: When the state was last written, by the monotonic clock.
+        cost: Seconds that it took.
     """
 
     recipe: Recipe
@@ -53,6 +68,8 @@ class Keeper:
     feed: Feed | None = None
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     validated: int = -1
+    kept: float = 0.0
+    cost: float = 0.0
 
     def begin(self, feed: Feed) -> None:
         """Stand before the first step of this process.
@@ -89,8 +106,12 @@ class Keeper:
         if (final or epoch % self.config.validate_every == 0) and self.validated != engine.step:
             measured = self._validate(engine, epoch)
             better = self._is_better(measured)
-        if better or (not measured and not self.metrics):
+        if better:
             save_weights(self.folder.best, engine.shown, self._facts(engine, epoch, measured))
+        if self.config.keep_every and epoch % self.config.keep_every == 0:
+            self.folder.kept(epoch).parent.mkdir(exist_ok=True)
+            facts = self._facts(engine, epoch, {**means, **measured})
+            save_weights(self.folder.kept(epoch), engine.shown, facts)
         row: dict[str, Any] = {
             "epoch": epoch,
             "step": engine.step,
@@ -103,36 +124,45 @@ class Keeper:
         }
         self.logs.row(row)
         self.logs.curves("validation", measured, engine.step)
-        final = final or self._has_waited_enough
-        self.keep(engine, done=final)
-        self._say(row, better=better)
+        final = final or gave_up(self.config, self.state)
+        if measured or final or self._may_keep():
+            self.keep(engine)
         # Validation follows the last step within max_minutes: leave as much time as it took.
         engine.clock.reserve = max(engine.clock.reserve, time.monotonic() - began)
+        self._say(row, better=better)
         self.speed.read(self.feed.waited if self.feed else 0.0)
         return final
 
-    def keep(self, engine: Engine, *, done: bool) -> None:
+    def keep(self, engine: Engine) -> None:
         """Write the newest weights and the state to resume from.
 
         Args:
             engine: After a step.
-            done: Whether the run is over.
         """
-        epoch = math.ceil(engine.step / self.steps_per_epoch)
-        save_weights(self.folder.last, engine.shown, self._facts(engine, epoch, self.metrics))
+        epoch, began = math.ceil(engine.step / self.steps_per_epoch), time.monotonic()
+        facts = self._facts(engine, epoch, self.metrics)
+        save_weights(self.folder.last, engine.shown, facts)
+        if self.state.best is None:
+            # Where nothing was measured yet, the last is the best there is.
+            save_weights(self.folder.best, engine.shown, facts)
         state, trainer = self.state, engine.trainer
-        state.step, state.seconds, state.done = engine.step, engine.clock.tick(), done
+        state.step, state.seconds = engine.step, engine.clock.tick()
+        state.reserve = engine.clock.reserve
         state.scaler = dict(trainer.precision_plugin.state_dict())
         averaged = engine.average.network if engine.average else None
         state.keep(engine.network, averaged, trainer.optimizers[0])
         state.save(self.folder.state)
         state.tensors = {}
+        self.kept = time.monotonic()
+        self.cost = self.kept - began
 
-    @property
-    def _has_waited_enough(self) -> bool:
-        """Whether the best value is too long ago."""
-        stopping = self.config.early_stopping
-        return stopping is not None and self.state.waited >= stopping.patience
+    def _may_keep(self) -> bool:
+        """Whether writing would take little beside the training since the last time.
+
+        A validated epoch is always kept; between them, short epochs of a large network on a fast
+        machine would otherwise go by in writing.
+        """
+        return time.monotonic() - self.kept > _TRAINING_PER_WRITING * self.cost
 
     def _validate(self, engine: Engine, epoch: int) -> dict[str, float]:
         """Measure and draw, with the network as it would be used."""

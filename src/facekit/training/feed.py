@@ -11,12 +11,13 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from facekit.training.config import TrainConfig
+from facekit.errors import FacekitError, TrainingError
 from facekit.training.keys import ItemKey, KeyBatches
 from facekit.training.recipe import Batch, Items, Recipe
 
 __all__ = ["Feed"]
 
+_FAILED = "failed"
 KEYS = "keys"
 """The batch's entry that says which items it is made of: (n, 2) pass and index."""
 
@@ -29,7 +30,14 @@ class Feed:
     """
 
     def __init__(
-        self, recipe: Recipe, items: Items, batches: KeyBatches, config: TrainConfig, *, pin: bool
+        self,
+        recipe: Recipe,
+        items: Items,
+        batches: KeyBatches,
+        workers: int,
+        *,
+        prefetch: int = 4,
+        pin: bool = False,
     ) -> None:
         """Set the workers up; they start with the first batch.
 
@@ -37,16 +45,16 @@ class Feed:
             recipe: Collates.
             items: What is trained on.
             batches: Which of them, in which order.
-            config: The run.
+            workers: Processes that prepare batches; 0 for this one.
+            prefetch: Batches that each prepares ahead.
             pin: Copy batches to pinned memory, from where a GPU fetches them on its own.
         """
-        workers = config.worker_count()
         self._loader: Any = DataLoader(
             _Seeded(items),
             batch_sampler=batches,  # type: ignore[arg-type, unused-ignore] # endless: no length
             collate_fn=_Collate(recipe),
             num_workers=workers,
-            prefetch_factor=config.prefetch if workers else None,
+            prefetch_factor=prefetch if workers else None,
             pin_memory=pin,
             worker_init_fn=_quiet_worker if workers else None,
         )
@@ -54,7 +62,11 @@ class Feed:
         self.waited = 0.0
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches; the time spent waiting for each is added up."""
+        """Yield batches; the time spent waiting for each is added up.
+
+        Raises:
+            TrainingError: If an item cannot be made; the reason is the item's own.
+        """
         self._running = iter(self._loader)
         while True:
             began = time.perf_counter()
@@ -63,6 +75,8 @@ class Feed:
             self.waited += time.perf_counter() - began
             if batch is None:
                 return
+            if _FAILED in batch:
+                raise TrainingError(batch[_FAILED])
             yield batch
 
     def close(self) -> None:
@@ -81,7 +95,11 @@ class _Seeded(Dataset[Any]):
 
     def __getitem__(self, key: ItemKey) -> tuple[ItemKey, Any]:
         with key.seeded():
-            return key, self._items[key]
+            try:
+                return key, self._items[key]
+            except FacekitError as error:
+                # torch would wrap it in the worker's traceback.
+                return key, error
 
 
 class _Collate:
@@ -91,6 +109,9 @@ class _Collate:
         self._recipe = recipe
 
     def __call__(self, keyed: list[tuple[ItemKey, Any]]) -> Batch:
+        failed = [item for _, item in keyed if isinstance(item, FacekitError)]
+        if failed:
+            return {_FAILED: str(failed[0])}
         batch = self._recipe.collate([item for _, item in keyed])
         keys = torch.tensor([(key.epoch, key.index) for key, _ in keyed])
         return {**batch, KEYS: keys}

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import yaml
+from lightning.pytorch.utilities import rank_zero_only
 
 from facekit.atomic import write_text
 from facekit.errors import OutputError
@@ -63,35 +64,57 @@ class RunFolder:
         """
         return self.path / "sheets" / f"epoch_{epoch:03d}.jpg"
 
-    def open(self, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
-        """Make the folder ready to be written, and keep the configuration in it.
+    def kept(self, epoch: int) -> Path:
+        """Return where the weights of an epoch that stay lie.
 
         Args:
-            config: The run.
+            epoch: Counted from 1.
+        """
+        return self.path / "kept" / f"epoch_{epoch:03d}.safetensors"
+
+    def check(self, *, resume: bool, overwrite: bool) -> None:
+        """Refuse a folder that a run may not be written into, before any work is done.
+
+        Args:
             resume: Whether a run that is there may be gone on with.
             overwrite: Whether a run that is there may be thrown away.
 
         Raises:
-            OutputError: If a run is there and neither is wanted, if something else is there, or
-                if the folder cannot be written.
+            OutputError: If a run is there and neither is wanted, or if something else is there.
         """
-        if self.config.is_file() and not resume and not overwrite:
-            message = (
-                f"{self.path}: holds a run already; go on with it by --resume, replace it by "
-                "--overwrite, or choose another folder by --out"
-            )
+        # Further processes of a run start when the first has opened its folder.
+        if rank_zero_only.rank or not self.path.exists():
+            return
+        if not self.path.is_dir():
+            message = f"{self.path}: is no folder; choose another place by --out"
             raise OutputError(message)
+        if self.config.is_file():
+            if not resume and not overwrite:
+                message = (
+                    f"{self.path}: holds a run already; go on with it by --resume, replace it by "
+                    "--overwrite, or choose another folder by --out"
+                )
+                raise OutputError(message)
+        elif any(self.path.iterdir()):
+            message = f"{self.path}: is not empty and holds no run; choose another folder by --out"
+            raise OutputError(message)
+
+    def open(self, config: TrainConfig, *, keep: bool) -> None:
+        """Make the folder ready to be written, and keep the configuration in it.
+
+        Args:
+            config: The run.
+            keep: Whether the run that is there goes on; else it is thrown away.
+
+        Raises:
+            OutputError: If the folder cannot be written.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not self.config.is_file() and any(self.path.iterdir()):
-                message = f"{self.path}: is not empty and holds no run; choose another folder"
-                raise OutputError(message)
-            if overwrite and not resume:
+            if not keep:
                 self._clear()
             (self.path / "sheets").mkdir(exist_ok=True)
         except OSError as error:
-            if isinstance(error, OutputError):
-                raise
             message = f"{self.path}: cannot be a run's folder: {error.strerror or error}"
             raise OutputError(message) from error
         write_text(self.config, yaml.safe_dump(config.to_mapping(), sort_keys=False))
@@ -103,5 +126,5 @@ class RunFolder:
             weights.with_suffix(".json").unlink(missing_ok=True)
         for file in (self.state, self.log):
             file.unlink(missing_ok=True)
-        for folder in (self.tensorboard, self.path / "sheets"):
+        for folder in (self.tensorboard, self.path / "sheets", self.path / "kept"):
             shutil.rmtree(folder, ignore_errors=True)

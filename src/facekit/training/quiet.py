@@ -1,4 +1,4 @@
-"""Lightning's tips and hints are not for those who watch a facekit run."""
+"""The frameworks' tips and hints are not for those who watch a facekit run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 
-__all__ = ["quiet_lightning"]
+__all__ = ["quiet_frameworks"]
 
 _TALKERS = ("lightning", "lightning.pytorch", "lightning.fabric")
 
 
 @contextlib.contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Let Lightning log and warn of nothing but errors while a block runs."""
+def quiet_frameworks() -> Iterator[None]:
+    """Let Lightning log nothing but errors, and torch not doubt the workers, in a block."""
     loggers = [logging.getLogger(name) for name in _TALKERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -23,6 +23,10 @@ def quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             # Advice on workers, checkpoints and loggers, which the engine decides itself.
             warnings.filterwarnings("ignore", module=r"lightning\..*")
+            # More workers than cores are the user's own choice.
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+            # Workers are forked while threads exist; they use none of them.
+            warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["INSTALL", "PACKAGES", "RECIPES", "load_recipe", "needs_train_extra"]
 
-RECIPES: Final[dict[str, str]] = {}
+RECIPES: Final[dict[str, str]] = {
+    "classify": "facekit.training.classify:Classify",
+    "landmarks": "facekit.training.landmarks:Landmarks",
+}
 """Name to ``module:Class``."""
 
 PACKAGES: Final = ("lightning", "safetensors", "tensorboard", "torch", "torchvision")
@@ -44,11 +47,17 @@ def load_recipe(name: str) -> type[Recipe]:
         raise UnknownNameError("recipe", name, RECIPES)
     try:
         found = _imported(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        if isinstance(error, MissingDependencyError):
-            raise
+    except MissingDependencyError:
+        raise
+    except Exception as error:
+        # A recipe's own module may raise anything.
         message = f"recipe {name!r} cannot be imported: {error}"
         raise ConfigError(message) from error
+    from facekit.training.recipe import Recipe  # noqa: PLC0415 - torch is there by now
+
+    if not (isinstance(found, type) and issubclass(found, Recipe)):
+        message = f"{name!r} is not a recipe: it is no subclass of facekit.training.Recipe"
+        raise ConfigError(message)
     return found
 
 

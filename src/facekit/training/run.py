@@ -17,11 +17,11 @@ from facekit.training.bar import watched
 from facekit.training.checkpoints import State
 from facekit.training.config import TrainConfig, check_names
 from facekit.training.engine import Engine
-from facekit.training.epochs import Keeper
+from facekit.training.epochs import Keeper, gave_up
 from facekit.training.folder import RunFolder
 from facekit.training.logs import Logs
 from facekit.training.meter import LossMeter
-from facekit.training.quiet import quiet_lightning
+from facekit.training.quiet import quiet_frameworks
 from facekit.training.recipe import Items, Recipe
 from facekit.training.recipes import load_recipe
 from facekit.training.schedules import Clock
@@ -45,6 +45,7 @@ class TrainResult:
         best: The best value of the monitored number; ``None`` without a validation.
         metrics: The last validation's numbers.
         interrupted: Whether it was stopped before its end and can be resumed.
+        is_first: Whether this is the first of the run's processes, which speaks for all.
     """
 
     folder: RunFolder
@@ -52,6 +53,7 @@ class TrainResult:
     best: float | None
     metrics: Mapping[str, float]
     interrupted: bool
+    is_first: bool = True
 
 
 def train(
@@ -60,6 +62,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = False,
+    source: str = "configuration",
 ) -> TrainResult:
     """Train.
 
@@ -69,6 +72,7 @@ def train(
         resume: Go on with the run that its folder holds, if it holds one.
         overwrite: Replace the run that its folder holds.
         progress: Show a bar on standard error, if that is a terminal.
+        source: Where a configuration that is no file came from, for messages.
 
     Returns:
         What the run came to.
@@ -79,7 +83,7 @@ def train(
         TrainingError: If the run cannot go on: its loss is not finite.
         FacekitError: As the recipe raises it, if its data or weights cannot be used.
     """
-    source = "configuration" if isinstance(config, TrainConfig | Mapping) else str(config)
+    source = source if isinstance(config, TrainConfig | Mapping) else str(config)
     checked = config if isinstance(config, TrainConfig) else read_config(config)
     kind = load_recipe(checked.recipe)
     check_names(checked, kind.Options, source)
@@ -89,12 +93,9 @@ def train(
         message = f"{source}: recipe {checked.recipe!r} finds nothing to train on"
         raise ConfigError(message)
     folder = RunFolder(checked.out)
-    is_first = rank_zero_only.rank == 0
-    if is_first:
-        folder.open(checked, resume=resume, overwrite=overwrite)
-    resumes = resume and folder.state.is_file()
-    state = State.load(folder.state) if resumes else State()
-    with quiet_lightning():
+    folder.check(resume=resume, overwrite=overwrite)
+    state = State.load(folder.state) if resume and folder.state.is_file() else State()
+    with quiet_frameworks():
         trainer = _trainer(checked, source)
         return _run(_Plan(checked, recipe, items, folder, state), trainer, progress=progress)
 
@@ -116,39 +117,48 @@ class _Plan:
 
 def _run(plan: _Plan, trainer: Trainer, *, progress: bool) -> TrainResult:
     """Train what a plan says."""
-    config, state, recipe = plan.config, plan.state, plan.recipe
-    clock = Clock(config, plan.steps_per_epoch, state.seconds)
-    if clock.is_over(state.step) or state.done:
+    config, state = plan.config, plan.state
+    clock = Clock(config, plan.steps_per_epoch, seconds=state.seconds, reserve=state.reserve)
+    if clock.is_over(state.step) or gave_up(config, state):
         log.info("%s: the run is over; a later end lets it go on", plan.folder.path)
         return TrainResult(plan.folder, state.step, state.best, {}, interrupted=False)
-    keeper = None
-    if rank_zero_only.rank == 0:
+    session = Session(plan.steps_per_epoch)
+    engine = Engine(
+        plan.recipe,
+        config,
+        state=state,
+        folder=plan.folder,
+        clock=clock,
+        items=plan.items,
+        losses=LossMeter(getattr(plan.items, "name", "item {}".format)),
+        watch=session,
+    )
+    # Nothing is written before all that could be wrong has been looked at.
+    is_first = rank_zero_only.rank == 0
+    if is_first:
+        plan.folder.open(config, keep=bool(state.step))
         logs = Logs(plan.folder, state.step)
-        keeper = Keeper(recipe, config, plan.folder, state, plan.steps_per_epoch, logs)
-    with watched(recipe.name, wanted=progress and keeper is not None) as bar:
-        session = Session(plan.steps_per_epoch, keeper, bar)
-        engine = Engine(
-            recipe,
-            config,
-            state=state,
-            folder=plan.folder,
-            clock=clock,
-            items=plan.items,
-            losses=LossMeter(getattr(plan.items, "name", "item {}".format)),
-            watch=session,
-        )
+        session.keeper = Keeper(plan.recipe, config, plan.folder, state, plan.steps_per_epoch, logs)
         _introduce(plan, trainer)
-        try:
-            trainer.fit(engine)
-        except SystemExit as error:
-            # Lightning's answer to the second Ctrl-C.
-            raise KeyboardInterrupt from error
-        finally:
-            session.signals.release()
-            if keeper is not None:
-                keeper.logs.close()
-    metrics = keeper.metrics if keeper is not None else {}
-    return TrainResult(plan.folder, engine.step, state.best, metrics, session.interrupted)
+    with watched(plan.recipe.name, wanted=progress and is_first) as bar:
+        session.bar = bar
+        _fit(trainer, engine, session)
+    metrics = session.keeper.metrics if session.keeper is not None else {}
+    interrupted = session.interrupted
+    return TrainResult(plan.folder, engine.step, state.best, metrics, interrupted, is_first)
+
+
+def _fit(trainer: Trainer, engine: Engine, session: Session) -> None:
+    """Let Lightning run; whatever happens, leave signals and logs in order."""
+    try:
+        trainer.fit(engine)
+    except SystemExit as error:
+        # Lightning's answer to the second Ctrl-C.
+        raise KeyboardInterrupt from error
+    finally:
+        session.signals.release()
+        if session.keeper is not None:
+            session.keeper.logs.close()
 
 
 def _introduce(plan: _Plan, trainer: Trainer) -> None:
@@ -163,7 +173,7 @@ def _introduce(plan: _Plan, trainer: Trainer) -> None:
         trainer.strategy.root_device.type,
         trainer.world_size,
         config.precision,
-        config.worker_count(),
+        config.worker_count(trainer.num_devices),
         f", on from step {plan.state.step}" if plan.state.step else "",
         plan.folder.path,
     )
@@ -182,8 +192,8 @@ def _trainer(config: TrainConfig, source: str) -> Trainer:
             num_nodes=config.nodes,
             strategy=config.strategy,
             precision=_PRECISIONS[config.precision],
-            gradient_clip_val=config.clip,
             sync_batchnorm=config.sync_batchnorm,
+            benchmark=True,
             # All epochs are one to Lightning: workers go on preparing across ours.
             max_epochs=1,
             logger=False,

@@ -43,27 +43,30 @@ class Clock:
         reserve: Seconds kept free for what follows the last step: validation, checkpoint.
     """
 
-    def __init__(self, config: TrainConfig, steps_per_epoch: int, seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        steps_per_epoch: int,
+        *,
+        seconds: float = 0.0,
+        reserve: float = 0.0,
+    ) -> None:
         """Stand at the start of a process.
 
         Args:
             config: The run.
             steps_per_epoch: Steps of an epoch.
             seconds: Time that earlier processes of the run took.
+            reserve: What they found that follows the last step.
         """
         ends = [config.epochs * steps_per_epoch] if config.epochs is not None else []
         ends += [config.steps] if config.steps is not None else []
         self.total_steps = min(ends, default=None)
-        self.seconds, self.reserve = seconds, 0.0
+        self.seconds, self.reserve = seconds, reserve
         self._before, self._began = seconds, time.monotonic()
         self._follow = config.schedule.follow
         self._limit = (config.max_minutes or math.inf) * _MINUTE
         self._session_limit = (config.session_minutes or math.inf) * _MINUTE
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether time decides anything."""
-        return min(self._limit, self._session_limit) < math.inf
 
     def start(self) -> None:
         """Begin to count this process's time."""

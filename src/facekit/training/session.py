@@ -19,20 +19,21 @@ class Session:
 
     Attributes:
         keeper: Validates and writes; in the first process alone.
+        bar: Shows how far the run is.
+        signals: Ask for a stop.
         interrupted: Whether the run was stopped before its end.
     """
 
-    def __init__(self, steps_per_epoch: int, keeper: Keeper | None, bar: Bar) -> None:
-        """Stand before the run.
+    def __init__(self, steps_per_epoch: int) -> None:
+        """Stand before the run, with nobody to validate and write.
 
         Args:
             steps_per_epoch: Steps of an epoch.
-            keeper: Validates and writes; ``None`` in all processes but the first.
-            bar: Shows how far the run is.
         """
-        self.keeper, self.interrupted = keeper, False
-        self.signals = StopSignals()
-        self._steps_per_epoch, self._bar = steps_per_epoch, bar
+        self.keeper: Keeper | None = None
+        self.bar, self.signals = Bar(), StopSignals()
+        self.interrupted = False
+        self._steps_per_epoch = steps_per_epoch
 
     def started(self, feed: Feed) -> None:
         """Catch signals, after Lightning has set its own handlers.
@@ -65,11 +66,11 @@ class Session:
             engine.losses.read()
         if is_window and self.keeper is not None:
             self.keeper.window(engine)
-        self._bar.show(engine)
+        self.bar.show(engine)
         if is_epoch or final:
             final = self._close_epoch(engine, final=final)
         elif stop and self.keeper is not None:
-            self.keeper.keep(engine, done=False)
+            self.keeper.keep(engine)
         self.interrupted = stop and not final
         if final or stop:
             engine.trainer.should_stop = True

@@ -34,7 +34,9 @@ class Twice:
     def __init__(self, options: Options) -> None:
         """Build the detector that looks."""
         self._agreement = options.agreement
-        self._detector = facekit.create_detector(score_threshold=self.evaluation_threshold)
+        self._detector = facekit.create_detector(
+            score_threshold=self.evaluation_threshold, box_transform=options.box_transform
+        )
         default = facekit.create_detector().score_threshold
         self.score_threshold = (
             default if options.score_threshold is None else options.score_threshold

@@ -1,0 +1,408 @@
+"""The recipe ``classify``: a head on S3FD's frozen trunk, trained on labelled faces.
+
+It follows the tutorial "Fine-Tuning A Face Detection Network in PyTorch" (deshanadesai): the
+detector up to ``conv7_2``, frozen, and one new layer. The tutorial's own loss, softmax with a mean
+squared error, is the preset ``tutorial``; cross-entropy, which learns much faster, the default.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facekit import registry
+from facekit.boxes import IDENTITY, BoxTransform
+from facekit.config import BackendConfig
+from facekit.errors import ConfigError
+from facekit.images import RgbImage, read
+from facekit.networks.s3fd_classifier import INPUT_SIZE, LAYERS, Head, S3FDClassifier, Standard
+from facekit.training.classify_crops import CropPlan, Variation, crops_of, detected
+from facekit.training.classify_data import (
+    Sample,
+    labels_of,
+    read_samples,
+    split_samples,
+    targets_of,
+)
+from facekit.training.classify_features import describe_all, planes_of
+from facekit.training.classify_scores import Scores, scored, several_scored
+from facekit.training.classify_trunk import take_over, width_of
+from facekit.training.keys import ItemKey
+from facekit.training.recipe import Batch, Items, Recipe, RecipeOptions, decay_groups
+from facekit.weights import resolve
+
+__all__ = ["Classify", "ClassifyOptions"]
+
+_log = logging.getLogger(__name__)
+_MOST_MISTAKES: Final = 48
+_STEP: Final = 64
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class ClassifyOptions(RecipeOptions):
+    """Options of the recipe ``classify``.
+
+    Attributes:
+        data: A CSV with a row an image or a face, or ``FORMAT:PATH``.
+        label: The column of the labels.
+        images: The folder of images; by default the one that holds the CSV.
+        extension: Appended to image names without a suffix, e.g. ``.jpg``.
+        validation: A second CSV or dataset to measure on. By default part of ``data`` is held out.
+        validation_images: Its folder of images; by default as ``images``.
+        held_out: The share that is held out where there is no ``validation``; 0 for none.
+        split_by: What is never divided by that: ``photo``, ``person``, or a regular expression.
+        multi_label: Several labels in one cell, with blanks between them; each its own question.
+        min_height: Faces whose box is lower are left out, pixels.
+        weights: A checkpoint of the detector ``s3fd``. Tensors with the same name and shape are
+            taken over; the trunk's must all be there, because they stay as they are.
+        layer: What the head stands on: one of S3FD's six detection layers, or, ending in
+            ``_mbox``, what its predicted convolution layers make of it.
+        head: ``linear`` as in the tutorial; ``convolution``, ``average`` or ``maximum``; or
+            ``fired``, the mean over the cells that the detector takes for a face.
+        input_size: Side of the crops, pixels.
+        crop: ``box`` around each row's box, ``image`` for whole images, ``detector`` for what a
+            detector finds there, or ``auto``: ``box`` where there are boxes.
+        crop_scale: Side of a crop over the side of the face's canonical square.
+        box_transform: From the data's boxes to canonical squares, as of detectors.
+        detector: The detector of ``crop: detector``, as in a run configuration.
+        standardise: Bring features to one spread before the head, by the training faces' own mean
+            and deviation, which are kept in the checkpoint. The tutorial does not.
+        loss: ``cross_entropy``, or the tutorial's ``softmax_mse``.
+        class_weights: ``none``, ``balanced`` so that every label weighs the same, or a weight for
+            each label.
+        views: Crops that are made of each face: the first as it is, the others varied. An epoch
+            draws one of them.
+        shift: Most that a varied crop moves, as a share of its side.
+        scale: Most that it grows or shrinks, as a share of its side.
+        flip: Mirror every other varied crop.
+        colour: Most that its brightness and each channel's gain change, as a share.
+        cache_features: Run the frozen trunk once on every view and keep its answers in memory.
+            Otherwise it runs in every epoch, on views that are new each time.
+        cache_batch: Crops of one pass of the trunk.
+    """
+
+    data: str
+    label: str
+    images: Path | None = None
+    extension: str = ""
+    validation: str | None = None
+    validation_images: Path | None = None
+    held_out: Share = 0.2
+    split_by: str = "photo"
+    multi_label: bool = False
+    min_height: Annotated[float, Field(ge=0)] = 0
+    weights: Path
+    layer: Literal[LAYERS] = "conv7_2"  # type: ignore[valid-type] # a tuple of names
+    head: Head = "linear"
+    input_size: Annotated[int, Field(ge=32)] = INPUT_SIZE
+    crop: Literal["auto", "box", "image", "detector"] = "auto"
+    crop_scale: Annotated[float, Field(gt=0)] = 1.0
+    box_transform: tuple[float, float, float, float] = tuple(IDENTITY)  # type: ignore[assignment] # a named tuple of four
+    detector: BackendConfig = BackendConfig(backend=registry.DEFAULT_DETECTOR)
+    standardise: bool = True
+    loss: Literal["cross_entropy", "softmax_mse"] = "cross_entropy"
+    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    views: Annotated[int, Field(ge=1)] = 1
+    shift: Share = 0.0
+    scale: Share = 0.0
+    flip: bool = False
+    colour: Share = 0.0
+    cache_features: bool = True
+    cache_batch: Annotated[int, Field(ge=1)] = 16
+
+
+class Classify(Recipe):
+    """Trains a face classifier.
+
+    Attributes:
+        labels: The labels, sorted.
+        plan: How faces are cut.
+    """
+
+    name: ClassVar[str] = "classify"
+    Options: ClassVar[type[RecipeOptions]] = ClassifyOptions
+    monitor: ClassVar[str] = "balanced_accuracy"
+
+    options: ClassifyOptions
+
+    def __init__(self, options: ClassifyOptions) -> None:
+        """Read the data and look into the weights.
+
+        Raises:
+            DatasetError: If the data cannot be used.
+            WeightsError: If the weights cannot.
+            ConfigError: If options contradict each other.
+        """
+        super().__init__(options)
+        self._checkpoint = resolve(options.weights, default="s3fd")
+        self._width = width_of(self._checkpoint)
+        training, held_out = _parts(options)
+        self.labels = labels_of([*training])
+        if len(self.labels) < (1 if options.multi_label else 2):
+            found = ", ".join(self.labels) or "none"
+            raise ConfigError(f"data: column {options.label!r} has one label only: {found}")
+        targets_of(held_out, self.labels)
+        self._training, self._held_out = self._cut_by(training), self._cut_by(held_out)
+        self._class_weights = _weights(
+            options.class_weights, targets_of(self._training, self.labels), self.labels
+        )
+        # Fails here, before any work, if the trunk does not fit.
+        _log.info("%s: %s", options.weights, take_over(self._built(), self._checkpoint))
+
+    def _cut_by(self, samples: list[Sample]) -> list[Sample]:
+        """Replace boxes by a detector's, where that is wanted; check that there are boxes."""
+        options = self.options
+        if options.crop == "box" and (bare := [one for one in samples if one.box is None]):
+            raise ConfigError(f"crop: box, but {bare[0].source.file} has no boxes; use auto")
+        if options.crop != "detector" or not samples:
+            return samples
+        part = options.detector
+        detector = registry.create("detector", part.backend, part.options, path="detector")
+        found, lost = detected(samples, detector)
+        _log.info("the detector %r finds %d faces, %d not", part.backend, len(found), lost)
+        return found
+
+    @functools.cached_property
+    def plan(self) -> CropPlan:
+        """How faces are cut."""
+        options = self.options
+        own = IDENTITY if options.crop == "detector" else BoxTransform(*options.box_transform)
+        return CropPlan(
+            size=options.input_size,
+            scale=options.crop_scale,
+            transform=own,
+            whole=options.crop == "image",
+            variation=Variation(options.shift, options.scale, options.flip, options.colour),
+        )
+
+    def _built(self) -> S3FDClassifier:
+        options = self.options
+        built = S3FDClassifier(
+            len(self.labels),
+            layer=options.layer,
+            head=options.head,
+            width=self._width,
+            input_size=options.input_size,
+            standardise=options.standardise,
+        )
+        built.metadata |= {
+            "facekit.labels": json.dumps(self.labels),
+            "facekit.multi_label": json.dumps(options.multi_label),
+            "facekit.crop_scale": f"{options.crop_scale:g}",
+        }
+        return built
+
+    def network(self) -> nn.Module:
+        """Return the detector's trunk with a fresh head; the trunk wants no gradients."""
+        built = self._taken_over()
+        if isinstance(built.standard_1, Standard):
+            built.standard_1.fit(self._described_once[:, 0])
+        built.requires_grad_(requires_grad=False)
+        for _, tensor in built.new_tensors():
+            if isinstance(tensor, nn.Parameter):
+                tensor.requires_grad_(requires_grad=True)
+        return built
+
+    def _taken_over(self) -> S3FDClassifier:
+        """Return a classifier with the detector's trunk."""
+        built = self._built()
+        take_over(built, self._checkpoint)
+        return built
+
+    def parameters(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Return the head's parameters."""
+        return decay_groups(network)
+
+    def train_items(self) -> Items:
+        """Return the faces to train on, as the trunk's answers or as crops."""
+        targets = _targets(self._training, self.labels, several=self.options.multi_label)
+        if self.options.cache_features:
+            return _Described(self._described_once, targets)
+        return _Crops(self._training, self.plan, targets, vary=self.options.views > 1)
+
+    @functools.cached_property
+    def _described_once(self) -> Tensor:
+        """What the trunk says of every view of the faces to train on, or of the first alone."""
+        views = self.options.views if self.options.cache_features else 1
+        return self._described(self._training, views)
+
+    def _described(self, samples: Sequence[Sample], views: int) -> Tensor:
+        """Run the trunk on every view of every face."""
+        network = self._taken_over()
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        crops = crops_of(samples, self.plan, views=views)
+        return describe_all(network, crops, device, batch_size=self.options.cache_batch)
+
+    @functools.cached_property
+    def _held_out_described(self) -> Tensor:
+        return self._described(self._held_out, 1)[:, 0]
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Bring crops to the network's range; the trunk's answers are there already."""
+        del generator
+        if "crops" in batch:
+            batch["images"] = planes_of(batch.pop("crops"))
+        return batch
+
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss, and how many of the batch are right."""
+        assert isinstance(network, S3FDClassifier)  # noqa: S101 - narrows for mypy
+        if "images" in batch:
+            with torch.no_grad():
+                batch["features"] = network.describe(batch["images"])
+        logits = network.judge(batch["features"]).float()
+        targets: Tensor = batch["targets"]
+        right = _right(logits, targets, several=self.options.multi_label)
+        return {"loss": self._loss(logits, targets), "accuracy": right.float().mean()}
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Compare logits (n, labels) with truth (n,) or, with several labels, (n, labels)."""
+        weights = self._class_weights.to(logits.device)
+        if self.options.multi_label:
+            if self.options.loss == "softmax_mse":
+                return ((logits.sigmoid() - targets) ** 2 * weights).mean()
+            return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+        if self.options.loss == "softmax_mse":
+            truth = functional.one_hot(targets, len(self.labels)).to(logits.dtype)
+            squares = ((logits.softmax(dim=1) - truth) ** 2).mean(dim=1)
+            return (squares * weights[targets]).mean()
+        return functional.cross_entropy(logits, targets, weight=weights)
+
+    def scores(self, network: nn.Module, device: torch.device) -> Scores | None:
+        """Measure on the held-out faces.
+
+        Args:
+            network: The classifier, in evaluation mode.
+            device: Where it is.
+
+        Returns:
+            The scores; ``None`` where nothing is held out.
+        """
+        if not self._held_out:
+            return None
+        assert isinstance(network, S3FDClassifier)  # noqa: S101 - narrows for mypy
+        targets = _targets(self._held_out, self.labels, several=self.options.multi_label)
+        parts = torch.split(self._held_out_described, _STEP)
+        with torch.inference_mode():
+            logits = torch.cat([network.judge(part.to(device)).float().cpu() for part in parts])
+            loss = self._loss(logits, targets).item()
+        if self.options.multi_label:
+            return several_scored(logits.numpy(), targets.numpy() > 0, loss)
+        return scored(logits.numpy(), targets.numpy(), loss)
+
+    def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """Measure accuracy, balanced accuracy and loss on the held-out faces."""
+        scores = self.scores(network, device)
+        return {} if scores is None else scores.numbers()
+
+    def sheet(self, network: nn.Module, device: torch.device) -> RgbImage | None:
+        """Draw the confusion matrix and, below it, the faces that are taken for another."""
+        scores = self.scores(network, device)
+        if scores is None:
+            return None
+        wrong = scores.wrong[:_MOST_MISTAKES]
+        samples = [self._held_out[place] for place in wrong]
+        crops = [self.plan.cut(sample, read(sample.path)) for sample in samples]
+        return scores.picture(self.labels, crops, [" ".join(one.labels) for one in samples])
+
+
+class _Described:
+    """The trunk's answers about each view of each face."""
+
+    def __init__(self, features: Tensor, targets: Tensor) -> None:
+        self._features, self._targets = features, targets
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def __getitem__(self, key: ItemKey) -> dict[str, Tensor]:
+        views = self._features.shape[1]
+        view = int(key.random().integers(views)) if views > 1 else 0
+        return {
+            "features": self._features[key.index, view],
+            "targets": self._targets[key.index],
+        }
+
+
+class _Crops:
+    """Crops that vary anew in every epoch."""
+
+    def __init__(
+        self, samples: Sequence[Sample], plan: CropPlan, targets: Tensor, *, vary: bool
+    ) -> None:
+        self._samples, self._plan, self._targets, self._vary = samples, plan, targets, vary
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, key: ItemKey) -> dict[str, Tensor]:
+        sample = self._samples[key.index]
+        image = self._plan.cut(sample, read(sample.path), key.random() if self._vary else None)
+        return {"crops": torch.from_numpy(image), "targets": self._targets[key.index]}
+
+    def name(self, index: int) -> str:
+        return self._samples[index].name
+
+
+def _parts(options: ClassifyOptions) -> tuple[list[Sample], list[Sample]]:
+    """Read the faces to train on and those to measure on."""
+
+    def samples(data: str, images: Path | None) -> list[Sample]:
+        return read_samples(
+            data,
+            column=options.label,
+            images=images,
+            extension=options.extension,
+            several=options.multi_label,
+            min_height=options.min_height,
+        )
+
+    training = samples(options.data, options.images)
+    if options.validation is not None:
+        return training, samples(options.validation, options.validation_images or options.images)
+    if not options.held_out:
+        return training, []
+    return split_samples(training, options.held_out, by=options.split_by, seed=0)
+
+
+def _targets(samples: Sequence[Sample], labels: Sequence[str], *, several: bool) -> Tensor:
+    """Return the truth: (n,) int64, or with several labels (n, labels) float32 of 0 and 1."""
+    places = targets_of(samples, labels)
+    if not several:
+        return torch.tensor([place[0] for place in places], dtype=torch.int64)
+    truth = torch.zeros(len(places), len(labels))
+    for row, own in enumerate(places):
+        truth[row, own] = 1
+    return truth
+
+
+def _right(logits: Tensor, targets: Tensor, *, several: bool) -> Tensor:
+    if several:
+        return ((logits > 0) == (targets > 0)).all(dim=1)
+    return logits.argmax(dim=1) == targets
+
+
+def _weights(
+    given: str | Mapping[str, float], targets: Sequence[Sequence[int]], labels: Sequence[str]
+) -> Tensor:
+    """Return each label's weight, (labels,)."""
+    if isinstance(given, Mapping):
+        if unknown := [name for name in given if name not in labels]:
+            raise ConfigError(f"class_weights: no label {unknown[0]!r} ({', '.join(labels)})")
+        return torch.tensor([float(given.get(label, 1.0)) for label in labels])
+    if given == "none":
+        return torch.ones(len(labels))
+    counts = np.bincount([place for own in targets for place in own], minlength=len(labels))
+    balanced = counts.sum() / np.maximum(counts, 1) / len(labels)
+    return torch.tensor(balanced, dtype=torch.float32)

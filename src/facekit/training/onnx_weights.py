@@ -1,0 +1,131 @@
+"""Weights of ONNX files, such as the shipped ones, for networks that shall be trained further.
+
+Exporting folds each batch norm into the convolution before it. Here the convolution takes the
+folded weight, and the batch norm the bias and nothing else: it answers the same, as long as it
+keeps its statistics. In training it must therefore stay in evaluation mode (:func:`hold_norms`),
+which is also what small sets want.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from facekit.errors import MissingDependencyError, WeightsError
+
+__all__ = ["hold_norms", "load_folded", "stored_weights"]
+
+_LEVELS, _SCALE = ".levels", ".scale"  # as facekit.export.weights_bits names them
+_WITH_BIAS = 3
+
+
+def hold_norms(network: nn.Module) -> None:
+    """Let batch norms keep their statistics, whatever mode the network is in.
+
+    Args:
+        network: Any network; to be called after each ``train()``.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read an ONNX file's weights, those in 8 bits restored.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by the names that torch's exporter gave them, a convolution's bias as
+        ``<convolution>.bias``; and the file's metadata.
+
+    Raises:
+        WeightsError: If it is damaged.
+        MissingDependencyError: If onnx is not installed.
+    """
+    try:
+        import onnx  # noqa: PLC0415 - only going on from an exported file needs it
+        from onnx import numpy_helper  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("training", "onnx", 'pip install "facekit[export]"') from error
+    try:
+        model = onnx.load(path)
+    except Exception as error:
+        # protobuf's and onnx's own exceptions have no common base.
+        raise WeightsError(path, f"not a readable ONNX file: {error}") from error
+    found = {one.name: torch.tensor(numpy_helper.to_array(one)) for one in model.graph.initializer}
+    for name in [one for one in found if one.endswith(_LEVELS)]:
+        whole = name.removesuffix(_LEVELS)
+        found[whole] = found[name].float() * found[whole + _SCALE]
+    for node in model.graph.node:
+        # An exporter may call a folded bias anything; its convolution's weight has the name.
+        if node.op_type == "Conv" and len(node.input) == _WITH_BIAS:
+            found[f"{node.input[1].removesuffix('.weight')}.bias"] = found[node.input[2]]
+    return found, {one.key: one.value for one in model.metadata_props}
+
+
+def load_folded(network: nn.Module, stored: Mapping[str, Tensor], path: Path) -> None:
+    """Give a network the weights of a file whose batch norms are folded.
+
+    Args:
+        network: The network that they are of.
+        stored: See :func:`stored_weights`.
+        path: The file, for messages.
+
+    Raises:
+        WeightsError: If they are another network's.
+    """
+    state = network.state_dict()
+    filled: dict[str, Tensor] = {}
+    for layer, norm in _layers(network):
+        filled[f"{layer}.weight"] = _taken(stored, f"{layer}.weight", state, path)
+        owner = layer if norm is None else norm
+        if f"{owner}.bias" in state:
+            bias = stored.get(f"{layer}.bias", torch.zeros(len(filled[f"{layer}.weight"])))
+            filled[f"{owner}.bias"] = bias
+        if norm is not None:
+            filled |= _neutral(network.get_submodule(norm), norm)
+    counters = {name: state[name] for name in state if name.endswith("num_batches_tracked")}
+    try:
+        network.load_state_dict({**counters, **filled})
+    except RuntimeError as error:
+        reason = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise WeightsError(path, f"the weights are of another network: {reason}") from error
+
+
+def _layers(network: nn.Module) -> Iterator[tuple[str, str | None]]:
+    """Yield convolutions and linear layers, each with the batch norm that follows it."""
+    leaves = [(name, one) for name, one in network.named_modules() if not [*one.children()]]
+    for (name, layer), (after, norm) in itertools.pairwise([*leaves, ("", nn.Identity())]):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            yield name, after if isinstance(norm, nn.BatchNorm2d) else None
+
+
+def _neutral(norm: nn.Module, name: str) -> dict[str, Tensor]:
+    """Return the state of a batch norm that adds its bias and changes nothing else."""
+    count, eps = int(norm.num_features), float(norm.eps)
+    return {
+        f"{name}.weight": torch.ones(count),
+        f"{name}.running_mean": torch.zeros(count),
+        f"{name}.running_var": torch.full((count,), 1 - eps),
+    }
+
+
+def _taken(
+    stored: Mapping[str, Tensor], name: str, state: Mapping[str, Tensor], path: Path
+) -> Tensor:
+    """Return a stored weight of the right shape.
+
+    Raises:
+        WeightsError: If there is none.
+    """
+    if name not in stored:
+        raise WeightsError(path, f"the weights are of another network: there is no {name}")
+    value = stored[name]
+    # A linear layer may have been exported transposed.
+    return value.T if value.shape != state[name].shape and value.ndim == 2 else value  # noqa: PLR2004
