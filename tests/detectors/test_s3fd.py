@@ -206,7 +206,7 @@ def test_views_of_the_authors_protocol(
     size: tuple[int, int], scales: list[float], below: float
 ) -> None:
     found = looks.views("wider_vote", size)
-    np.testing.assert_allclose([view.scale for view in found], scales, atol=1e-4)
+    np.testing.assert_allclose([view.scale for view in found], scales, rtol=1e-4)
     assert [view.flipped for view in found] == [False, True, *[False] * (len(scales) - 2)]
     assert [view.below for view in found[3:]] == [below] * (len(scales) - 3)
     assert [view.above for view in found[2:]] == [30] + [
