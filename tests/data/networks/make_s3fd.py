@@ -27,7 +27,7 @@ from facekit.networks.s3fd import S3FD, TRUNK_LAYERS
 from facekit.testing import photos
 from facekit.testing.photos import Photo
 
-SIDE, BATCH = 256, 4
+SIDE, BATCH = 224, 4
 MEAN = np.array([104, 117, 123], dtype=np.float32)
 
 Array = npt.NDArray[Any]
@@ -113,7 +113,7 @@ def spread(network: S3FD, batch: Any) -> None:
 
 
 def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1500
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 700
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     faces = [photos.astronaut(), photos.mirrored(photos.astronaut()), photos.pair()]
