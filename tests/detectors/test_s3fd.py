@@ -327,7 +327,7 @@ def test_smaller_and_larger_images_are_scaled(astronaut: Image) -> None:
     whole = build().detect([astronaut])[0]
     for options in ({"max_side": 300}, {"min_face": 28}, {"min_face": 10}):
         (found,) = build(**options).detect([astronaut])
-        assert box_maths.iou(found.boxes, whole.boxes)[0, 0] > 0.7, options
+        assert box_maths.iou(found.boxes, whole.boxes)[0, 0] > 0.6, options
     assert [view.scale for view in build(max_side=900)._views((512, 512))] == [1]
     assert [view.scale for view in build(min_face=8)._views((512, 512))] == [2]
     assert [view.scale for view in build(min_face=8, max_side=600)._views((300, 400))] == [1.5]

@@ -197,7 +197,8 @@ class S3FD:
         sizes: dict[tuple[int, int], list[_Look]] = defaultdict(list)
         for look in looks:
             height, width = images[look.image].shape[:2]
-            sizes[look.view.size((height, width))].append(look)
+            height, width = look.view.size((height, width))
+            sizes[max(height, MIN_SIDE), max(width, MIN_SIDE)].append(look)
         for (height, width), alike in sizes.items():
             fitting = max(1, self._options.max_pixels // (height * width))
             step = min(fitting, self._options.batch_size)
