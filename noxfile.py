@@ -92,10 +92,11 @@ def torch(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def train(session: nox.Session) -> None:
-    """Training, with the torch that torchvision's wheel was built for."""
-    _install(session, "train")
+    """Training and what becomes of it, with the torch that torchvision's wheel was built for."""
+    _install(session, "train", "export")
     paths = ("tests/training", "tests/cli/test_train.py")
-    _pytest(session, *paths, require="torch,torchvision,lightning,tensorboard,safetensors")
+    frameworks = "torch,torchvision,lightning,tensorboard,safetensors,onnx,onnxscript"
+    _pytest(session, *paths, require=frameworks)
 
 
 @nox.session(python=OLDEST)

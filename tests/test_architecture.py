@@ -81,6 +81,7 @@ ALLOWED: dict[str, set[str]] = {
         "boxes",
         "config",
         "datasets",
+        "detectors",
         "draw",
         "engines",
         "errors",

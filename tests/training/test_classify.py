@@ -296,3 +296,17 @@ def test_a_sheet_is_written(run: Run) -> None:
 
     picture = read(sheet)
     assert picture.shape[0] >= 140 + 3 * 56
+
+
+def test_layers_are_compared_by_face_scale(faces: Path, detector: Path) -> None:
+    from facekit.training.classify import ClassifyOptions
+    from facekit.training.classify_layers import compare_layers
+
+    options = ClassifyOptions(
+        data=str(faces), label="light", weights=detector, input_size=64, head="average"
+    )
+    table = compare_layers(options, faces=(32, 64), layers=("conv4_3", "fc7_mbox", "conv7_2"))
+    assert list(table) == ["conv4_3", "fc7_mbox", "conv7_2"]
+    assert all(set(row) == {32, 64} for row in table.values())
+    assert all(0 <= value <= 1 for row in table.values() for value in row.values())
+    assert table["conv4_3"][64] > 0.6

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from facekit import read_image
-from facekit.errors import OutputError, TrainingError
+from facekit.errors import OutputError, TrainingError, WeightsError
 
 Difference = Callable[[Path, Path], float]
 
@@ -119,6 +119,20 @@ def test_gradients_are_clipped_whatever_the_optimiser(tiny: Any) -> None:
     assert float((weights[1] - weights[0]).abs().max()) < 1e-7
     assert float((weights[2] - weights[0]).abs().max()) > 1e-3
     assert tiny("adam", optimizer={"fused": True}, **options).step == 3
+
+
+def test_a_validation_without_the_number_that_decides_is_refused(tiny: Any) -> None:
+    message = "'error' decides, but its validation gives nme"
+    with pytest.raises(TrainingError, match=message):
+        tiny(measures="nme")
+
+
+def test_weights_of_another_network_are_refused_before_anything_is_written(tiny: Any) -> None:
+    first = tiny()
+    state = first.folder.state.read_bytes()
+    with pytest.raises(WeightsError, match="of another network"):
+        tiny(resume=True, plain=True, epochs=9)
+    assert first.folder.state.read_bytes() == state
 
 
 def test_what_is_frozen_stays(tiny: Any) -> None:

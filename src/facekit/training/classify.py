@@ -8,9 +8,10 @@ squared error, is the preset ``tutorial``; cross-entropy, which learns much fast
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -23,8 +24,10 @@ from torch.nn import functional
 from facekit import registry
 from facekit.boxes import IDENTITY, BoxTransform
 from facekit.config import BackendConfig
+from facekit.engines.torch import load_state_dict
 from facekit.errors import ConfigError
 from facekit.images import RgbImage, read
+from facekit.networks.s3fd import S3FD
 from facekit.networks.s3fd_classifier import INPUT_SIZE, LAYERS, Head, S3FDClassifier, Standard
 from facekit.training.classify_crops import CropPlan, Variation, crops_of, detected
 from facekit.training.classify_data import (
@@ -186,11 +189,11 @@ class Classify(Recipe):
             variation=Variation(options.shift, options.scale, options.flip, options.colour),
         )
 
-    def _built(self) -> S3FDClassifier:
+    def _built(self, layer: str | None = None) -> S3FDClassifier:
         options = self.options
         built = S3FDClassifier(
             len(self.labels),
-            layer=options.layer,
+            layer=layer or options.layer,
             head=options.head,
             width=self._width,
             input_size=options.input_size,
@@ -205,7 +208,7 @@ class Classify(Recipe):
 
     def network(self) -> nn.Module:
         """Return the detector's trunk with a fresh head; the trunk wants no gradients."""
-        built = self._taken_over()
+        built = self.taken_over()
         if isinstance(built.standard_1, Standard):
             built.standard_1.fit(self._described_once[:, 0])
         built.requires_grad_(requires_grad=False)
@@ -214,11 +217,41 @@ class Classify(Recipe):
                 tensor.requires_grad_(requires_grad=True)
         return built
 
-    def _taken_over(self) -> S3FDClassifier:
-        """Return a classifier with the detector's trunk."""
-        built = self._built()
+    def taken_over(self, layer: str | None = None) -> S3FDClassifier:
+        """Return a classifier with the detector's trunk.
+
+        Args:
+            layer: What it stands on, in place of the options' layer.
+        """
+        built = self._built(layer)
         take_over(built, self._checkpoint)
         return built
+
+    def detector(self) -> S3FD:
+        """Return the detector whose trunk is taken over."""
+        built = S3FD(self._width)
+        built.load_state_dict(load_state_dict(self._checkpoint)[0])
+        return built
+
+    def batches(self, *, held_out: bool) -> Iterator[Tensor]:
+        """Yield the crops of one part, as they are: (n, size, size, 3) uint8 RGB.
+
+        Args:
+            held_out: Those to measure on, or those to train on.
+        """
+        views = crops_of(self._held_out if held_out else self._training, self.plan)
+        crops = (view for (view,) in views)
+        while batch := list(itertools.islice(crops, self.options.cache_batch)):
+            yield torch.from_numpy(np.stack(batch))
+
+    def targets(self, *, held_out: bool) -> Tensor:
+        """Return the truth: (n,) int64, or with several labels (n, labels) float32 of 0 and 1.
+
+        Args:
+            held_out: Of those to measure on, or of those to train on.
+        """
+        samples = self._held_out if held_out else self._training
+        return _targets(samples, self.labels, several=self.options.multi_label)
 
     def parameters(self, network: nn.Module) -> list[dict[str, Any]]:
         """Return the head's parameters."""
@@ -226,7 +259,7 @@ class Classify(Recipe):
 
     def train_items(self) -> Items:
         """Return the faces to train on, as the trunk's answers or as crops."""
-        targets = _targets(self._training, self.labels, several=self.options.multi_label)
+        targets = self.targets(held_out=False)
         if self.options.cache_features:
             return _Described(self._described_once, targets)
         return _Crops(self._training, self.plan, targets, vary=self.options.views > 1)
@@ -239,7 +272,7 @@ class Classify(Recipe):
 
     def _described(self, samples: Sequence[Sample], views: int) -> Tensor:
         """Run the trunk on every view of every face."""
-        network = self._taken_over()
+        network = self.taken_over()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         crops = crops_of(samples, self.plan, views=views)
         return describe_all(network, crops, device, batch_size=self.options.cache_batch)
@@ -292,11 +325,20 @@ class Classify(Recipe):
         if not self._held_out:
             return None
         assert isinstance(network, S3FDClassifier)  # noqa: S101 - narrows for mypy
-        targets = _targets(self._held_out, self.labels, several=self.options.multi_label)
         parts = torch.split(self._held_out_described, _STEP)
         with torch.inference_mode():
-            logits = torch.cat([network.judge(part.to(device)).float().cpu() for part in parts])
-            loss = self._loss(logits, targets).item()
+            return self.scored(
+                torch.cat([network.judge(part.to(device)).float().cpu() for part in parts])
+            )
+
+    def scored(self, logits: Tensor) -> Scores:
+        """Score answers about the held-out faces.
+
+        Args:
+            logits: (n, labels), on the CPU.
+        """
+        targets = self.targets(held_out=True)
+        loss = self._loss(logits, targets).item()
         if self.options.multi_label:
             return several_scored(logits.numpy(), targets.numpy() > 0, loss)
         return scored(logits.numpy(), targets.numpy(), loss)
