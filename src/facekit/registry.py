@@ -87,6 +87,14 @@ _BUILT_IN: tuple[Backend, ...] = (
         install='pip install "facekit[haar]"',
     ),
     Backend(
+        role="detector",
+        name="s3fd",
+        target="facekit.detectors.s3fd:S3FD",
+        summary="S3FD, faces from 10 px to the whole image; torch, or an exported .onnx",
+        packages=("torch", "safetensors"),
+        install='pip install "facekit[s3fd]"',
+    ),
+    Backend(
         role="landmarker",
         name="resnet18",
         target="facekit.landmarkers.resnet18:ResNet18",
