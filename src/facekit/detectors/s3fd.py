@@ -133,6 +133,7 @@ class S3FD:
         """
         self._options = options = options or self.Options()
         self.score_threshold = 0.5 if options.score_threshold is None else options.score_threshold
+        self.box_transform = options.box_transform or type(self).box_transform
         self._path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
         self._engine = create_engine(
             self._path,
