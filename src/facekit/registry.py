@@ -88,6 +88,14 @@ _BUILT_IN: tuple[Backend, ...] = (
     ),
     Backend(
         role="detector",
+        name="s3fd",
+        target="facekit.detectors.s3fd:S3FD",
+        summary="S3FD, faces from 10 px to the whole image; torch, or an exported .onnx",
+        packages=("torch", "safetensors"),
+        install='pip install "facekit[s3fd]"',
+    ),
+    Backend(
+        role="detector",
         name="mmdet",
         target="facekit.detectors.mmdet:MMDet",
         summary="any detector of MMDetection 3.x, run by mmdet itself",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pydantic
 import pytest
 
 from facekit import datasets, images
@@ -284,7 +285,7 @@ def test_validation_is_the_detectors_own_average_precision(require: Any, photos:
 
 
 def test_sizes_to_measure_at_are_checked(photos: Path) -> None:
-    with pytest.raises(ConfigError, match="measured_at: '300x300'"):
+    with pytest.raises(pydantic.ValidationError, match="measured_at: '300x300'"):
         recipe_of(photos, measured_at=["300x300"])
 
 
