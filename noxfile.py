@@ -92,9 +92,10 @@ def torch(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def train(session: nox.Session) -> None:
-    """Training, with the torch that torchvision's wheel was built for."""
-    _install(session, "train")
-    paths = ("tests/training", "tests/cli/test_train.py")
+    """Training and `mask_rcnn`, with the torch that torchvision's wheel was built for."""
+    _install(session, "train", "mask_rcnn")
+    detectors = sorted(path.as_posix() for path in Path("tests/detectors").glob("test_mask_rcnn*"))
+    paths = ("tests/training", "tests/cli/test_train.py", *detectors)
     _pytest(session, *paths, require="torch,torchvision,lightning,tensorboard,safetensors")
 
 
@@ -122,6 +123,7 @@ def coverage(session: nox.Session) -> None:
     if "train" not in measured:
         session.warn("the train session has not run: its modules are left out")
         omitted += ["*/facekit/training/*", "*/cli/train_run.py"]
+        omitted += ["*/detectors/*mask_rcnn*", "*/networks/mask_rcnn*"]
     session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 

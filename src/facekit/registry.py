@@ -87,6 +87,14 @@ _BUILT_IN: tuple[Backend, ...] = (
         install='pip install "facekit[haar]"',
     ),
     Backend(
+        role="detector",
+        name="mask_rcnn",
+        target="facekit.detectors.mask_rcnn:MaskRCNNDetector",
+        summary="Detectron2's Faster and Mask R-CNN with an FPN, without Detectron2",
+        packages=("torch", "torchvision", "safetensors"),
+        install='pip install "facekit[mask_rcnn]"',
+    ),
+    Backend(
         role="landmarker",
         name="resnet18",
         target="facekit.landmarkers.resnet18:ResNet18",
