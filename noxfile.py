@@ -92,11 +92,12 @@ def torch(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def train(session: nox.Session) -> None:
-    """Training and `mask_rcnn`, with the torch that torchvision's wheel was built for."""
-    _install(session, "train", "mask_rcnn")
+    """Training, what becomes of it and `mask_rcnn`, with torchvision and the torch of its wheel."""
+    _install(session, "train", "export", "mask_rcnn")
     detectors = sorted(path.as_posix() for path in Path("tests/detectors").glob("test_mask_rcnn*"))
     paths = ("tests/training", "tests/cli/test_train.py", *detectors)
-    _pytest(session, *paths, require="torch,torchvision,lightning,tensorboard,safetensors")
+    frameworks = "torch,torchvision,lightning,tensorboard,safetensors,onnx,onnxscript"
+    _pytest(session, *paths, require=frameworks)
 
 
 @nox.session(python=OLDEST)

@@ -69,9 +69,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def test_built_in_names_come_first_and_each_once() -> None:
     names = [(backend.role, backend.name) for backend in registry.backends()]
-    assert names[:3] == [
+    assert names[:4] == [
         ("detector", "tiny_ssd"),
         ("detector", "haar"),
+        ("detector", "s3fd"),
         ("landmarker", "resnet18"),
     ]
     assert len(set(names)) == len(names)

@@ -88,6 +88,14 @@ _BUILT_IN: tuple[Backend, ...] = (
     ),
     Backend(
         role="detector",
+        name="s3fd",
+        target="facekit.detectors.s3fd:S3FD",
+        summary="S3FD, faces from 10 px to the whole image; torch, or an exported .onnx",
+        packages=("torch", "safetensors"),
+        install='pip install "facekit[s3fd]"',
+    ),
+    Backend(
+        role="detector",
         name="mask_rcnn",
         target="facekit.detectors.mask_rcnn:MaskRCNNDetector",
         summary="Detectron2's Faster and Mask R-CNN with an FPN, without Detectron2",

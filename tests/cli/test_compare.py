@@ -52,7 +52,6 @@ def test_a_swap(facekit: Facekit, dataset: tuple[str, str], tmp_path: Path) -> N
         (("tiny_ssd", "tiny_sdd"), "unknown detector 'tiny_sdd'"),
         (("tiny_ssd", "tiny_ssd", "--missing", "drop"), "'drop'"),
         (("tiny_ssd", "tiny_ssd", "--min-height", "500"), "no face of at least 500 px"),
-        (("tiny_ssd",), "Missing argument"),
     ],
 )
 def test_what_is_wrong_is_one_line(

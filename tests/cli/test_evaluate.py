@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 from typer.testing import Result
 
+from facekit import weights
 from facekit.images import write
 
 Facekit = Callable[..., Result]
@@ -115,6 +116,15 @@ def test_a_card(facekit: Facekit, dataset: tuple[str, str], tmp_path: Path) -> N
     text = card.read_text()
     assert "| tiny_ssd |" in text
     assert "ms for one image of 512 x 512 px: median of 20 calls, one thread" in text
+    two = ("--detector", "tiny_ssd", "--detector", f"tiny_ssd={_bundled()}")
+    result = facekit("evaluate", *two, *dataset, "--card", tmp_path / "cards", "--json")
+    assert result.exit_code == 0, result.stderr
+    names = sorted(path.name for path in (tmp_path / "cards").iterdir())
+    assert names == ["tiny_ssd-tiny_ssd.md", "tiny_ssd.md"]
+
+
+def _bundled() -> Path:
+    return weights.resolve("tiny_ssd", default="tiny_ssd")
 
 
 def test_a_stopped_run_goes_on(
@@ -173,6 +183,10 @@ def test_landmarkers_in_the_annotated_boxes_and_in_a_detectors(
     assert two["values"]["NME %"] < 3
     assert one["values"]["NME %"] < 8
     refused(facekit(*words, "--normalise", "pupils"), "pupils", "interpupil")
+    card = tmp_path / "card.md"
+    assert facekit(*words, "--card", card).exit_code == 0
+    assert "jaw NME %" in card.read_text()
+    assert "with 1 face:" in card.read_text()
 
 
 BRIGHTNESS = """

@@ -33,7 +33,7 @@ def config(tmp_path: Path, require: Require, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_run_and_its_folder(facekit: Facekit, config: Path) -> None:
     done = facekit("train", config, "--set", "epochs=2", "--out", "mine")
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("mine: best 0.")
+    assert done.stdout.startswith("mine: best error 0.")
     lines = done.stderr.splitlines()
     assert lines[0].startswith("tiny: 24 items, 3 steps of 8 an epoch, cpu x 1")
     assert [line.partition("  ")[0] for line in lines[1:]] == ["epoch 1/2", "epoch 2/2"]

@@ -192,7 +192,7 @@ def test_many_threads_find_the_same(detector: TinySSD, astronaut: Image) -> None
 def test_input_is_rgb_stretched_to_0_and_1() -> None:
     photo = np.zeros((600, 150, 3), dtype=np.uint8)
     photo[:300] = [255, 51, 0]
-    batch = tiny_ssd._prepare([photo])
+    batch = tiny_ssd.prepare([photo])
     assert batch.shape == (1, *SPEC.input_shape)
     assert batch.dtype == np.float32
     assert batch.flags.c_contiguous

@@ -76,10 +76,10 @@ def test_300_stretched_is_the_default_to_the_last_bit(astronaut: Image) -> None:
     ],
 )
 def test_the_inputs_size(
-    resize: str, size: Any, photo: tuple[int, int], expected: tuple[int, int]
+    resize: tiny_ssd.Resize, size: Any, photo: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    detector = build(input_size=size, resize=resize)
-    assert detector._input_size(np.zeros((*photo, 3), dtype=np.uint8)) == expected
+    limits = size if isinstance(size, tuple) else (size, size)
+    assert tiny_ssd.input_size(photo, limits, resize) == expected
 
 
 @pytest.mark.parametrize("size", [15, (300, 8), (300, 300, 300), 300.5, "native"])

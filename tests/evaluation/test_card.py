@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from facekit.errors import BackendError
+from facekit.evaluation import cost as cost_module
 from facekit.evaluation.candidates import candidates
 from facekit.evaluation.card import card_text, write_card
 from facekit.evaluation.cost import Cost, measure_cost
@@ -93,6 +94,17 @@ def test_costs_are_measured_in_a_process_of_its_own(astronaut: npt.NDArray[np.ui
         assert 30 < cost.start_mb < cost.peak_mb < 1000
     (landmarker,) = candidates("landmarker", ["resnet18"])
     assert measure_cost(landmarker, astronaut, [[180, 80, 270, 170]], runs=1).faces == 1
+
+
+def test_the_other_process_answers_a_request(astronaut_path: Path) -> None:
+    request = {"image": str(astronaut_path), "boxes": [[180, 80, 270, 170]], "runs": 1}
+    found = cost_module._answer(
+        request | {"role": "detector", "backend": "tiny_ssd", "options": {}}
+    )
+    assert found["runs"] == 1
+    assert found["machine"]
+    named = {"role": "landmarker", "backend": "resnet18", "options": {"batch_size": 1}}
+    assert cost_module._answer(request | named)["faces"] == 1
 
 
 def test_a_backend_that_fails_there_is_named(

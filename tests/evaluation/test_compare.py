@@ -52,6 +52,17 @@ def test_what_a_swap_loses(records: list[ImageRecord], tmp_path: Path) -> None:
     assert kept == ["tiny_ssd", "tiny_ssd_2"]
 
 
+def test_false_positives_are_dashed(records: list[ImageRecord]) -> None:
+    # Of a photo without an annotated face every detection is false.
+    bare = [records[0].replace(faces=()), records[1]]
+    swap = compare_detectors(bare, STRICT, "tiny_ssd", threshold=0.03)
+    shown = next(one for one in swap.differences if one.name == records[0].name)
+    assert shown.false_a > shown.faces == 0
+    sheet = worst_cases(swap)
+    assert sheet is not None
+    assert (np.abs(sheet.astype(int) - ONLY_A).sum(axis=2) < 40).sum() > 200
+
+
 def test_a_dataset_without_a_face_to_find(records: list[ImageRecord]) -> None:
     with pytest.raises(ConfigError, match="no face of at least 200 px"):
         compare_detectors(records, "tiny_ssd", "tiny_ssd", min_height=200)

@@ -12,7 +12,14 @@ import pytest
 
 from facekit import create_detector, datasets
 from facekit.datasets import ImageRecord
-from facekit.errors import BackendError, ConfigError, DatasetError, ImageError, UnknownNameError
+from facekit.errors import (
+    BackendError,
+    ConfigError,
+    DatasetError,
+    ImageError,
+    MissingDependencyError,
+    UnknownNameError,
+)
 from facekit.evaluation import evaluate_detector, evaluate_predictions, wider_truth
 from facekit.evaluation.detection import score_detections
 from facekit.evaluation.protocols import wider_truth_of
@@ -166,6 +173,36 @@ def test_protocols_and_heights_are_checked_before_anything_runs(
         evaluate_detector(records, idle, protocols=["ap5"])
     with pytest.raises(ConfigError, match="least heights of 0 or more"):
         evaluate_detector(records, idle, heights=[])
+    assert idle.seen == 0
+
+
+@pytest.mark.data
+def test_images_without_official_truth_are_refused_before_anything_runs(
+    records: list[ImageRecord], data_root: Path, require: Any
+) -> None:
+    require("scipy")
+    idle, folder = Counting(), data_root / "wider" / "ground_truth"
+    with pytest.raises(DatasetError, match=r"'0--Parade/a.jpg' is not in it"):
+        evaluate_detector(records, idle, protocols=["wider"], ground_truth=folder)
+    assert idle.seen == 0
+
+
+def test_cocos_protocol(records: list[ImageRecord], require: Any) -> None:
+    require("pycocotools")
+    result = evaluate_detector(records, "tiny_ssd", protocols=["coco"])
+    assert result.values["COCO AP50"] == 1
+    assert 0.3 < result.values["COCO AP"] < 1
+    assert np.isnan(result.values["COCO small"])
+    assert not result.curves
+
+
+def test_coco_without_its_package(
+    records: list[ImageRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = Counting()
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingDependencyError, match=r'pip install "facekit\[eval\]"'):
+        evaluate_detector(records, idle, protocols=["coco"])
     assert idle.seen == 0
 
 

@@ -14,7 +14,7 @@ from facekit import create_landmarker, datasets
 from facekit.datasets import FaceRecord, ImageRecord
 from facekit.errors import BackendError, ConfigError, DatasetError
 from facekit.evaluation import evaluate_landmarker
-from facekit.evaluation.landmarks import squares_around, truth_points
+from facekit.evaluation.landmarks import _matched, squares_around, truth_points
 from facekit.images import ImageLike
 from facekit.types import Detections, Landmarks
 
@@ -72,6 +72,15 @@ def test_in_a_detectors_boxes_and_what_it_misses_has_failed(records: list[ImageR
     assert half.values["not found"] == 0.5
     assert half.values["failures > 8 %"] == 0.5
     assert any("were not found" in note for note in half.notes)
+
+
+def test_a_detection_is_of_one_face_and_a_face_has_one() -> None:
+    squares = np.array([[0, 0, 10, 10], [3, 0, 13, 10], [50, 50, 60, 60]], np.float32)
+    boxes = np.array([[2, 0, 12, 10], [80, 80, 90, 90], [51, 50, 61, 60]], np.float32)
+    found = Detections(boxes=boxes, scores=[0.9, 0.8, 0.7], image_size=(99, 99))  # type: ignore[arg-type]
+    # The first box lies on both of the first two faces, nearer to the second.
+    assert _matched(squares, found).tolist() == [-1, 0, 2]
+    assert _matched(squares, Detections.empty((99, 99))).tolist() == [-1, -1, -1]
 
 
 def test_points_are_kept(records: list[ImageRecord], tmp_path: Path) -> None:

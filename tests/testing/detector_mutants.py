@@ -269,7 +269,9 @@ class TestMarksEverything(Suite):
 class ThresholdIgnored(Sound):
     def __init__(self, recalled: Recalled) -> None:
         super().__init__(recalled)
-        self.real = real(score_threshold=self.evaluation_threshold)
+        self.real = real(
+            score_threshold=self.evaluation_threshold, box_transform=self.box_transform
+        )
 
 
 class TestThresholdIgnored(Suite):

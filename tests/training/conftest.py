@@ -47,12 +47,18 @@ def tiny(training: None, tmp_path: Path) -> Train:  # noqa: ARG001 - asks for th
     """Train the tiny recipe in this process; keywords change the configuration."""
 
     def run(
-        folder: str = "run", *, resume: bool = False, overwrite: bool = False, **changes: Any
+        folder: str = "run",
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        progress: bool = False,
+        **changes: Any,
     ) -> Any:
         from facekit.training import train
 
         values = {"recipe": TINY, "epochs": 2, "batch_size": 8, "workers": 0, "ema": 0.9}
         values |= {"accelerator": "cpu", "sheets": False, "out": str(tmp_path / folder)}
-        return train({**values, **changes}, resume=resume, overwrite=overwrite)
+        config = {**values, **changes}
+        return train(config, resume=resume, overwrite=overwrite, progress=progress)
 
     return run

@@ -188,7 +188,8 @@ def test_features_kept_are_those_that_are_computed_anew(run: Run) -> None:
 
 
 def test_views_vary(faces: Path, detector: Path) -> None:
-    from facekit.training.classify import Classify, ClassifyOptions
+    from facekit.training.classify import Classify
+    from facekit.training.classify_options import ClassifyOptions
     from facekit.training.keys import ItemKey
 
     options = ClassifyOptions(
@@ -235,7 +236,8 @@ def test_the_published_shapes(training: None, tmp_path: Path, faces: Path) -> No
     from safetensors.torch import save_file
 
     from facekit.networks.s3fd import S3FD
-    from facekit.training.classify import Classify, ClassifyOptions
+    from facekit.training.classify import Classify
+    from facekit.training.classify_options import ClassifyOptions
 
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in S3FD().state_dict().items()}
@@ -296,3 +298,17 @@ def test_a_sheet_is_written(run: Run) -> None:
 
     picture = read(sheet)
     assert picture.shape[0] >= 140 + 3 * 56
+
+
+def test_layers_are_compared_by_face_scale(faces: Path, detector: Path) -> None:
+    from facekit.training.classify_layers import compare_layers
+    from facekit.training.classify_options import ClassifyOptions
+
+    options = ClassifyOptions(
+        data=str(faces), label="light", weights=detector, input_size=64, head="average"
+    )
+    table = compare_layers(options, faces=(32, 64), layers=("conv4_3", "fc7_mbox", "conv7_2"))
+    assert list(table) == ["conv4_3", "fc7_mbox", "conv7_2"]
+    assert all(set(row) == {32, 64} for row in table.values())
+    assert all(0 <= value <= 1 for row in table.values() for value in row.values())
+    assert table["conv4_3"][64] > 0.6

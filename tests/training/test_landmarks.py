@@ -86,7 +86,7 @@ def test_the_tutorial_preset_is_the_tutorials() -> None:
     assert options["crop_scale"] == 1
 
 
-@pytest.mark.parametrize("preset", ["tutorial", "default", "finetune"])
+@pytest.mark.parametrize("preset", ["tutorial", "default", "finetune", "gpu"])
 def test_presets_are_options_of_the_recipe(preset: str, eight: Path) -> None:
     from facekit.training.keys import ItemKey
     from facekit.training.landmarks import Landmarks
@@ -95,7 +95,8 @@ def test_presets_are_options_of_the_recipe(preset: str, eight: Path) -> None:
     options = read_config(f"landmarks:{preset}").options
     recipe = Landmarks(Landmarks.Options(**options, data=source(eight)))
     item = recipe.train_items()[ItemKey(0, 0, 0, progress=1.0)]
-    assert item["image"].shape == (1, 224, 224)
+    side = 224 // options.get("shrink", 1)
+    assert item["image"].shape == (1, side, side)
     assert item["points"].shape == (136,)
     assert str(item["image"].dtype) == "torch.uint8"
 
@@ -139,6 +140,41 @@ def test_the_landmarker_runs_what_was_trained(
     # At a crop scale of 1, the default, all points would be two thirds as far from the centre.
     assert np.ptp(placed, axis=0).max() == pytest.approx(2 * half / 1.06, rel=0.15)
     assert list((tmp_path / "run" / "sheets").glob("*.jpg"))
+
+
+def test_a_network_that_shrinks_its_input(eight: Path, tmp_path: Path) -> None:
+    """Crops come shrunk as the network shrinks them; the file says so, and so does its export."""
+    import torch
+
+    from facekit.engines import create_engine
+    from facekit.landmarkers.resnet18 import SPEC
+    from facekit.training.checkpoints import save_weights
+    from facekit.training.keys import ItemKey
+    from facekit.training.landmark_warp import plain_crop
+    from facekit.training.landmarks import Landmarks
+
+    options = {"data": source(eight), "shrink": 2, "augmentation": "none", "light": None}
+    recipe = Landmarks(Landmarks.Options(**options))
+    network = recipe.network().eval()
+    item = recipe.train_items()[ItemKey(0, 0, 2)]
+    assert item["image"].shape == (1, 112, 112)
+    crop, _ = plain_crop(recipe._pools[0].faces[2], 224, 1.2)
+    whole = torch.from_numpy(crop)[None, None].float() / 127.5 - 1
+    with torch.no_grad():
+        seen = recipe.prepare(recipe.collate([item]), torch.Generator())["image"]
+        torch.testing.assert_close(network.model(seen), network(whole), atol=1e-3, rtol=0)
+    save_weights(tmp_path / "half.safetensors", network, {})
+    engine = create_engine(
+        tmp_path / "half.safetensors",
+        engine=None,
+        inputs=SPEC.inputs,
+        outputs=SPEC.outputs,
+        network=SPEC.network,
+    )
+    assert engine.metadata["facekit.shrink"] == "2"
+    (answer,) = engine(whole.numpy())
+    with torch.no_grad():
+        np.testing.assert_allclose(answer, network(whole).numpy(), atol=1e-5)
 
 
 def test_it_goes_on_from_weights(eight: Path, tmp_path: Path) -> None:

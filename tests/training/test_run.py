@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from facekit import read_image
-from facekit.errors import OutputError, TrainingError
+from facekit.errors import OutputError, TrainingError, WeightsError
 
 Difference = Callable[[Path, Path], float]
 
@@ -71,6 +71,17 @@ def test_a_run_stopped_anywhere_ends_bit_for_bit_where_the_undisturbed_one_does(
     assert difference(undisturbed.folder.best, resumed.folder.best) == 0
 
 
+def test_long_epochs_are_kept_in_their_middle(tiny: Any, difference: Difference) -> None:
+    options = {"seed": 3, "log_every": 1, "keep_minutes": 1e-9}
+    undisturbed = tiny("undisturbed", **options)
+    with pytest.raises(TrainingError, match="step 3"):
+        tiny("failed", **options, broken=5)
+    kept = load(undisturbed.folder.path.parent / "failed" / "state.safetensors")
+    assert int(kept["network.1.num_batches_tracked"]) == 2
+    resumed = tiny("failed", **options, resume=True)
+    assert difference(undisturbed.folder.state, resumed.folder.state) == 0
+
+
 def test_a_run_that_is_there_is_not_overwritten_unasked(tiny: Any) -> None:
     first = tiny(epochs=1)
     with pytest.raises(OutputError, match="holds a run already; go on with it by --resume"):
@@ -119,6 +130,20 @@ def test_gradients_are_clipped_whatever_the_optimiser(tiny: Any) -> None:
     assert float((weights[1] - weights[0]).abs().max()) < 1e-7
     assert float((weights[2] - weights[0]).abs().max()) > 1e-3
     assert tiny("adam", optimizer={"fused": True}, **options).step == 3
+
+
+def test_a_validation_without_the_number_that_decides_is_refused(tiny: Any) -> None:
+    message = "'error' decides, but its validation gives nme"
+    with pytest.raises(TrainingError, match=message):
+        tiny(measures="nme")
+
+
+def test_weights_of_another_network_are_refused_before_anything_is_written(tiny: Any) -> None:
+    first = tiny()
+    state = first.folder.state.read_bytes()
+    with pytest.raises(WeightsError, match="of another network"):
+        tiny(resume=True, plain=True, epochs=9)
+    assert first.folder.state.read_bytes() == state
 
 
 def test_what_is_frozen_stays(tiny: Any) -> None:

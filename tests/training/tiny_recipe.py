@@ -27,6 +27,8 @@ class TinyOptions(RecipeOptions):
     missing: int | None = None
     """The item whose photo is not there."""
     frozen: bool = False
+    measures: str = "error"
+    """What the validation calls its number."""
     plain: bool = False
     """No batch norm, dropout and noise."""
     signal_at: tuple[int, int] | None = None
@@ -108,7 +110,7 @@ class TinyRecipe(Recipe):
         items = [crops[ItemKey(99, 0, index)] for index in range(8)]
         batch = self.collate(items)
         output = network(batch["picture"].to(device).float() / 255)
-        return {"error": float((output.cpu() - batch["target"]).abs().mean())}
+        return {self.options.measures: float((output.cpu() - batch["target"]).abs().mean())}
 
     def sheet(self, network: nn.Module, device: torch.device) -> RgbImage:
         assert not network.training

@@ -51,7 +51,7 @@ def run(request: Request) -> None:
         restart=request.restart,
         missing=missing,
         batch_size=request.batch_size,
-        watch=watch_of("comparing", len(records)),
+        watch=watch_of("comparing", records),
     )
     files = [] if request.out is None else list(_write(comparison, request.out, request.worst))
     if request.json:

@@ -32,7 +32,7 @@ from facekit.evaluation.protocols import HEIGHTS
 from facekit.evaluation.report import Report
 from facekit.evaluation.result import Result
 from facekit.evaluation.runner import Watch
-from facekit.evaluation.selection import MISSING
+from facekit.evaluation.selection import MISSING, is_at_hand
 from facekit.evaluation.selection import Missing as MissingWord
 from facekit.metrics.landmarks import Normalisation
 
@@ -168,14 +168,15 @@ def protocols_of(request: Any) -> tuple[tuple[str, ...], Path | None]:  # noqa: 
     return protocols, folder
 
 
-def watch_of(label: str, total: int) -> Watch:
+def watch_of(label: str, records: Sequence[ImageRecord]) -> Watch:
     """Return what shows how far a run is.
 
     Args:
         label: The backend.
-        total: The number of images.
+        records: The dataset.
     """
-    return lambda records: watched(records, label, total=total)
+    total = sum(map(is_at_hand, records))
+    return lambda done: watched(done, label, total=total)
 
 
 def _plan(request: Request) -> list[Planned]:
@@ -224,7 +225,7 @@ def _scoring(request: Request) -> dict[str, Any]:
 
 def _detector_runs(request: Request) -> list[Planned]:
     def measure(one: Candidate, records: Sequence[ImageRecord]) -> Result:
-        watch = watch_of(one.label, len(records))
+        watch = watch_of(one.label, records)
         return evaluate_detector(
             records, one, watch=watch, **_common(request, one.label), **_scoring(request)
         )
@@ -261,7 +262,7 @@ def _landmark_runs(request: Request) -> list[Planned]:
             one,
             boxes=TRUTH if finder is None else finder,
             normalise=_normalisation(request.normalise),
-            watch=watch_of(label, len(records)),
+            watch=watch_of(label, records),
             **{**common, "label": label},
         )
 
@@ -290,7 +291,7 @@ def _classifier_runs(request: Request) -> list[Planned]:
             records,
             one,
             attribute=request.label,
-            watch=watch_of(one.label, len(records)),
+            watch=watch_of(one.label, records),
             **_common(request, one.label),
         )
 

@@ -45,7 +45,8 @@ def run(source: str, settings: Sequence[str], *, resume: bool, overwrite: bool) 
         again = f"facekit train {shlex.quote(folder)} --resume"
         report(f"stopped at step {result.step}; go on by: {again}", kind="interrupted")
         return INTERRUPTED
-    print_lines([f"{folder}: best {result.best}" if result.best is not None else folder])
+    best = "" if result.best is None else f": best {result.monitor} {result.best:.4g}"
+    print_lines([folder + best])
     return OK
 
 

@@ -30,7 +30,7 @@ from facekit.images import ImageLike, RgbImage
 from facekit.protocols import DetectorOptions, ModelOptions
 from facekit.types import Detections
 
-__all__ = ["SPEC", "TinySSD", "anchors"]
+__all__ = ["SPEC", "STRIDE", "TinySSD", "anchors", "input_size", "prepare", "to_detections"]
 
 SIZE: Final = 300
 """Side of upstream's input, pixels."""
@@ -52,6 +52,7 @@ The anchors' number ``A`` is 3,249 for 300 x 300.
 
 Side = Annotated[int, Field(ge=STRIDE)]
 Size = tuple[int, int]
+Resize = Literal["stretch", "keep_aspect"]
 
 _WIDTHS: Final = (9.4, 25.1, 14.7, 34.7, 143.0, 77.4, 128.8, 51.1, 75.6)
 _HEIGHTS: Final = (15.0, 39.6, 25.5, 63.2, 227.5, 162.9, 124.5, 105.1, 72.6)
@@ -114,7 +115,7 @@ class TinySSD:
         """
 
         input_size: Side | tuple[Side, Side] = SIZE
-        resize: Literal["stretch", "keep_aspect"] = "stretch"
+        resize: Resize = "stretch"
         nms_threshold: float = Field(default=0.45, ge=0, le=1)
         max_detections: int = Field(default=200, ge=1)
         batch_size: int = Field(default=16, ge=1)
@@ -158,24 +159,17 @@ class TinySSD:
 
     def _detect_chunk(self, chunk: Sequence[RgbImage]) -> list[Detections]:
         """Run images whose inputs have one size together, and answer in the images' order."""
-        sizes = [self._input_size(image) for image in chunk]
+        wanted = self._options.input_size
+        limits = (wanted, wanted) if isinstance(wanted, int) else wanted
+        sizes = [input_size(image.shape[:2], limits, self._options.resize) for image in chunk]
         found: dict[int, Detections] = {}
         for size in dict.fromkeys(sizes):
             rows = [row for row, own in enumerate(sizes) if own == size]
-            logits, deltas = self._forward(_prepare([chunk[row] for row in rows], size))
+            logits, deltas = self._forward(prepare([chunk[row] for row in rows], size))
             for i, row in enumerate(rows):
                 height, width = chunk[row].shape[:2]
                 found[row] = self._to_detections(logits[i], deltas[i], (height, width), size)
         return [found[row] for row in range(len(chunk))]
-
-    def _input_size(self, image: RgbImage) -> Size:
-        """Return the height and width that an image is stretched to."""
-        wanted = self._options.input_size
-        height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
-        if self._options.resize == "stretch":
-            return height, width
-        factor = min(height / image.shape[0], width / image.shape[1])
-        return _whole_cells(image.shape[0] * factor), _whole_cells(image.shape[1] * factor)
 
     def _forward(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Run the network on ``(N, 3, height, width)``.
@@ -213,21 +207,66 @@ class TinySSD:
             image_size: Height and width of the photo, pixels.
             input_size: Height and width of the network's input, pixels.
         """
-        scores = _face_scores(logits)
-        likely = scores > np.float32(self.score_threshold)
-        scores, height, width = scores[likely], *image_size
-        inclusive = _decode(deltas[likely], anchors(*input_size)[likely], input_size)
-        scale = [input_size[1] / width, input_size[0] / height]
-        inclusive /= np.array(scale * 2, dtype=np.float32)
-        kept = nms(inclusive, scores, self._options.nms_threshold, inclusive=True)
-        kept = kept[: self._options.max_detections]
-        # The last pixel counted inclusively ends one further on in continuous coordinates.
-        return Detections(
-            boxes=inclusive[kept] + np.array([0, 0, 1, 1], dtype=np.float32),
-            scores=scores[kept],
-            image_size=image_size,
-            box_transform=self.box_transform,
+        return to_detections(
+            logits,
+            deltas,
+            image_size,
+            input_size,
+            score_threshold=self.score_threshold,
+            nms_threshold=self._options.nms_threshold,
+            max_detections=self._options.max_detections,
         )
+
+
+def to_detections(
+    logits: FloatArray,
+    deltas: FloatArray,
+    image_size: Size,
+    input_size: Size = (SIZE, SIZE),
+    *,
+    score_threshold: float = TinySSD.evaluation_threshold,
+    nms_threshold: float = 0.45,
+    max_detections: int = 200,
+) -> Detections:
+    """Turn the network's answer for one image into faces of that image's pixels.
+
+    Args:
+        logits: ``(A, 2)``, background first.
+        deltas: ``(A, 4)`` dx, dy, dw, dh.
+        image_size: Height and width of the photo, pixels.
+        input_size: Height and width of the network's input, pixels.
+        score_threshold: Faces must score above this.
+        nms_threshold: A face is dropped when its IoU with a better one is above this.
+        max_detections: At most this many faces, the best.
+    """
+    scores = _face_scores(logits)
+    likely = scores > np.float32(score_threshold)
+    scores, height, width = scores[likely], *image_size
+    inclusive = _decode(deltas[likely], anchors(*input_size)[likely], input_size)
+    scale = [input_size[1] / width, input_size[0] / height]
+    inclusive /= np.array(scale * 2, dtype=np.float32)
+    kept = nms(inclusive, scores, nms_threshold, inclusive=True)[:max_detections]
+    # The last pixel counted inclusively ends one further on in continuous coordinates.
+    return Detections(
+        boxes=inclusive[kept] + np.array([0, 0, 1, 1], dtype=np.float32),
+        scores=scores[kept],
+        image_size=image_size,
+        box_transform=TinySSD.box_transform,
+    )
+
+
+def input_size(image_size: Size, limits: Size, resize: Resize) -> Size:
+    """Return the height and width that an image is stretched to.
+
+    Args:
+        image_size: Height and width of the image, pixels.
+        limits: As of :class:`TinySSD.Options`.
+        resize: As of :class:`TinySSD.Options`.
+    """
+    if resize == "stretch":
+        return limits
+    factor = min(limits[0] / image_size[0], limits[1] / image_size[1])
+    return _whole_cells(image_size[0] * factor), _whole_cells(image_size[1] * factor)
 
 
 def _whole_cells(side: float) -> int:
@@ -235,7 +274,7 @@ def _whole_cells(side: float) -> int:
     return max(round(side / STRIDE), 1) * STRIDE
 
 
-def _prepare(images: Sequence[RgbImage], size: Size = (SIZE, SIZE)) -> FloatArray:
+def prepare(images: Sequence[RgbImage], size: Size = (SIZE, SIZE)) -> FloatArray:
     """Stretch images to the network's input.
 
     MMDetection's test pipeline: ``mmcv.imresize``, which is ``cv2.resize`` on uint8, bilinear and

@@ -15,12 +15,15 @@ import torch
 
 from facekit.engines import FloatArray
 from facekit.errors import BackendError, WeightsError
+from facekit.protocols import Precision
 
 __all__ = ["TorchEngine", "check_keys", "load_state_dict"]
 
 StateDict = dict[str, torch.Tensor]
 
 _SHOWN_KEYS = 3
+
+_TYPES: Mapping[Precision, torch.dtype] = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 _CONVERT = (
     "save them as safetensors where they were made, safetensors.torch.save_file("
@@ -48,6 +51,7 @@ class TorchEngine:
         outputs: Sequence[str],
         network: str | None = None,
         threads: int = 0,
+        precision: Precision = "f32",
     ) -> None:
         """Load the weights into a new module; see :func:`facekit.engines.create_engine`.
 
@@ -62,6 +66,7 @@ class TorchEngine:
                 ``TRAINING_KEYS`` are left out.
             threads: CPU threads; PyTorch has one number for the whole process, which is set.
                 0 leaves it.
+            precision: What the module computes in.
 
         Raises:
             WeightsError: If the file is damaged, not to be trusted or of another network.
@@ -79,7 +84,8 @@ class TorchEngine:
         check_keys(path, self.network.state_dict(), state)
         # Old checkpoints lack the batch norms' counters, which only training reads.
         self.network.load_state_dict(state, strict=False)
-        self.network.eval()
+        self._type = _TYPES[precision]
+        self.network.to(self._type).eval()
         if threads:
             torch.set_num_threads(threads)
 
@@ -87,7 +93,9 @@ class TorchEngine:
     def __call__(self, *arrays: FloatArray) -> tuple[FloatArray, ...]:
         """Run the module; see :class:`facekit.engines.Engine`."""
         pairs = zip(self._inputs, arrays, strict=True)
-        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for _, array in pairs]
+        tensors = [
+            torch.from_numpy(np.ascontiguousarray(array)).to(self._type) for _, array in pairs
+        ]
         try:
             results = self.network(*tensors)
         except RuntimeError as error:

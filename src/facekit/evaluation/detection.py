@@ -15,7 +15,7 @@ from facekit.errors import BackendError
 from facekit.evaluation import candidates as naming
 from facekit.evaluation import coco_results, wider_text
 from facekit.evaluation.candidates import Candidate
-from facekit.evaluation.protocols import HEIGHTS, by_group, protocol, truth_of
+from facekit.evaluation.protocols import HEIGHTS, Scale, by_group, check, protocol, truth_of
 from facekit.evaluation.result import Curve, Result
 from facekit.evaluation.runner import BATCH_SIZE, Run, Watch, run, unwatched
 from facekit.evaluation.selection import Missing, Selection, is_at_hand, roots_of, select
@@ -97,10 +97,21 @@ def score_detections(
     Raises:
         FacekitError: If a protocol cannot be had, or does not fit the images.
     """
+    scales = [protocol(name, heights=heights, ground_truth=ground_truth) for name in protocols]
+    return _scored(records, predictions, scales, groups=groups)
+
+
+def _scored(
+    records: Sequence[ImageRecord],
+    predictions: Mapping[str, Detections],
+    scales: Sequence[Scale],
+    *,
+    groups: bool = True,
+) -> Scored:
+    """Score predictions by several protocols."""
     found = [predictions.get(record.name, Detections.empty((1, 1))) for record in records]
     whole = Scored()
-    for name in protocols:
-        scale = protocol(name, heights=heights, ground_truth=ground_truth)
+    for scale in scales:
         scores = scale(records, found)
         whole.values.update(scores.values)
         whole.curves.update(scores.curves)
@@ -196,8 +207,9 @@ def evaluate_detector(
             predictions of something else, or a protocol does not fit.
     """
     selection = select(records, missing=missing)
-    for name in protocols:  # before hours of work
-        protocol(name, heights=heights, ground_truth=ground_truth)
+    scales = [protocol(name, heights=heights, ground_truth=ground_truth) for name in protocols]
+    for scale in scales:
+        check(scale, selection.records)
     part, made, options = naming.built("detector", detector)
     made |= {"images": roots_of(selection.records)}
     setting = {
@@ -211,14 +223,9 @@ def evaluate_detector(
     here = [record for record in selection.records if is_at_hand(record)]
     done = detect_all(here, part, store=store, batch_size=batch_size, watch=watch)
     if folder is not None:
-        coco_results.write(done.values, Path(f"{folder}.json"))
-    scored = score_detections(
-        selection.records,
-        done.values,
-        protocols=protocols,
-        heights=heights,
-        ground_truth=ground_truth,
-    )
+        place = Path(folder)
+        coco_results.write(done.values, place.with_name(f"{place.name}.json"))
+    scored = _scored(selection.records, done.values, scales)
     if part.score_threshold > part.evaluation_threshold:
         scored.notes[
             f"measured at a score of {part.score_threshold:g}, above the detector's evaluation "

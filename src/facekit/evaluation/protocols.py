@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from facekit.datasets import ImageRecord
-from facekit.errors import ConfigError, DatasetError, UnknownNameError
+from facekit.errors import ConfigError, DatasetError, MissingDependencyError, UnknownNameError
 from facekit.evaluation import wider_truth
 from facekit.evaluation.result import Curve
 from facekit.metrics.average_precision import average_precision
@@ -96,6 +97,9 @@ def protocol(
             raise ConfigError(message)
         return _ByHeight(tuple(heights))
     if name == "coco":
+        if importlib.util.find_spec("pycocotools") is None:
+            needed = "COCO's average precision"
+            raise MissingDependencyError(needed, "pycocotools", 'pip install "facekit[eval]"')
         return _coco
     return _wider_by_height if ground_truth is None else _Wider(Path(ground_truth))
 
@@ -135,6 +139,11 @@ class _Wider:
             "not the official number"
         )
         return dataclasses.replace(scores, notes=(*scores.notes, note))
+
+    def check(self, records: Sequence[ImageRecord]) -> None:
+        """Refuse images that have no official truth."""
+        for record in records:
+            self._of(record)
 
     def _of(self, record: ImageRecord) -> WiderTruth:
         truth = self._truth.get(record.name)
@@ -193,6 +202,23 @@ def _scores(curves: Mapping[str, PrecisionRecall]) -> Scores:
         {name: Curve(curve.recall, curve.precision) for name, curve in curves.items()},
         tuple(notes),
     )
+
+
+def check(scale: Scale, records: Sequence[ImageRecord]) -> None:
+    """Check that a protocol fits the images, before hours of work.
+
+    Args:
+        scale: What scores.
+        records: The images.
+
+    Raises:
+        MetricsError: If a box has a negative side.
+        DatasetError: If an image has no official truth, and the protocol needs it.
+    """
+    for record in records:
+        truth_of(record)
+    if isinstance(scale, _Wider):
+        scale.check(records)
 
 
 def by_group(

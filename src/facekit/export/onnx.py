@@ -64,6 +64,7 @@ def write(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[s
             program.model.ir_version = min(program.model.ir_version, _IR_VERSION)
             program.model.metadata_props.update(metadata)
             program.save(path, external_data=False)
+            _leave_out_traces(path)
             onnx.checker.check_model(path, full_check=True)
     except OSError:
         raise
@@ -71,6 +72,17 @@ def write(network: nn.Module, spec: NetworkSpec, path: Path, metadata: Mapping[s
         # The exporter traces arbitrary modules and raises anything.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BackendError(f"torch cannot export {spec.network} to ONNX: {reason}") from error
+
+
+def _leave_out_traces(path: Path) -> None:
+    """Leave out what the exporter notes of its own run: stack traces, with this machine's paths."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del graph.value_info[:]
+    path.write_bytes(model.SerializeToString())
 
 
 @contextlib.contextmanager

@@ -11,9 +11,11 @@ the 18-layer column of table 1, with the basic block of figure 5 (left).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from torch import nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,9 @@ INPUT_SIZE = 224
 
 POINT_COUNT = 68
 """Points of the iBUG 300-W scheme."""
+
+SHRINK_KEY = "facekit.shrink"
+"""The entry of a file's metadata that says by how much the network shrinks its input."""
 
 
 class BasicBlock(nn.Module):
@@ -92,20 +97,41 @@ class ResNet18Landmarks(nn.Module):
     (0, 0) is the crop's centre, (-0.5, -0.5) the outer corner of its top left pixel.
     """
 
-    def __init__(self, point_count: int = POINT_COUNT) -> None:
+    def __init__(self, point_count: int = POINT_COUNT, shrink: int = 1) -> None:
         """Build the network with He initialisation, as torchvision does.
 
         Args:
             point_count: Landmarks to regress; the output is twice as wide.
+            shrink: By how much the input is averaged before the trunk sees it; 2 makes training
+                and inference four times as fast.
         """
         super().__init__()
+        self.shrink = shrink
         self.model = ResNet18Trunk(2 * point_count)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> ResNet18Landmarks:
+        """Build the network that weights are of.
+
+        Args:
+            metadata: The file's; ``facekit.shrink`` is 1 where it says nothing.
+
+        Raises:
+            ValueError: If that is no whole number from 1.
+        """
+        text = metadata.get(SHRINK_KEY, "1")
+        if not text.isdecimal() or int(text) < 1:
+            message = f"metadata {SHRINK_KEY} is no whole number from 1: {text!r}"
+            raise ValueError(message)
+        return cls(shrink=int(text))
+
     def forward(self, image: Tensor) -> Tensor:
         """Return the points, (N, 2 * point_count), as a fraction of the crop minus 0.5."""
+        if self.shrink > 1:
+            image = functional.avg_pool2d(image, self.shrink)
         points: Tensor = self.model(image)
         return points
 

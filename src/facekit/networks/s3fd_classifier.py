@@ -219,7 +219,19 @@ class S3FDClassifier(S3FDTrunk):
             image = functional.relu(self.get_submodule(name)(image), inplace=True)
             if name == self.source:
                 break
-        features = self.get_submodule(self._prefix)(image) if self.source in NORMS else image
+        return self.read(image)
+
+    def read(self, features: Tensor) -> Tensor:
+        """Bring a layer of the trunk to what the head reads.
+
+        Args:
+            features: (n, channels, rows, columns), the layer `source` after its ReLU.
+
+        Returns:
+            As of `describe`.
+        """
+        if self.source in NORMS:
+            features = self.get_submodule(self._prefix)(features)
         if self.head == "fired" or self._predicted:
             scores = self.get_submodule(f"{self._prefix}_mbox_conf")(features)
         else:

@@ -90,6 +90,14 @@ class DetectorContract(Contract[Detections]):
         assert model.class_names, "class_names must name at least the face"
         assert isinstance(model.box_transform, BoxTransform)
 
+    def test_box_transform_of_ones_own_is_taken(self) -> None:
+        """The option ``box_transform`` replaces the detector's own, in its detections too."""
+        own = BoxTransform(dx=0.1, dy=-0.2, sw=1.5, sh=0.5)
+        model = self.build(box_transform=own)
+        assert model.box_transform == own, "the option box_transform must be taken"
+        for found in self.ask(model, photos.astronaut()):
+            assert found.box_transform == own, "detections must carry it: landmarkers crop by it"
+
     def test_scores_descend(self, model: Model) -> None:
         """The best face comes first."""
         low = self.build(score_threshold=model.evaluation_threshold)

@@ -117,6 +117,7 @@ class TrainConfig(BaseModel):
         workers: Processes that prepare items, for each device; by default one a core, at most 16.
         prefetch: Batches that each prepares ahead.
         validate_every: Epochs between validations.
+        keep_minutes: Write what a resumed run needs at least so often, within long epochs too.
         keep_every: Epochs between checkpoints that stay, in the folder ``kept``; ``null`` for none.
         early_stopping: When to give up; ``null`` for never.
         sheets: Write a sheet of predictions at each validation.
@@ -150,6 +151,7 @@ class TrainConfig(BaseModel):
     workers: Annotated[int, Field(ge=0)] | None = None
     prefetch: Count = 4
     validate_every: Count = 1
+    keep_minutes: Positive = 10.0
     keep_every: Count | None = None
     early_stopping: EarlyStopping | None = None
     sheets: bool = True

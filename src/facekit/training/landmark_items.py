@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+from torch.nn import functional
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -101,6 +102,7 @@ class Crops:
         stages: Sequence[Stage],
         crop_scale: float,
         augmentation: Jitter | Plain | None,
+        shrink: int = 1,
     ) -> None:
         """Keep what crops are made of.
 
@@ -109,10 +111,11 @@ class Crops:
             stages: In the run's order; the last one's size also holds after it.
             crop_scale: Side of what a crop shows, in canonical squares.
             augmentation: Random crops, the tutorial's way, or plain crops.
+            shrink: By how much crops are averaged, as the network averages its input.
         """
         self._pools = tuple(pools)
         self._stages = tuple(stages)
-        self._crop_scale = crop_scale
+        self._crop_scale, self._shrink = crop_scale, shrink
         self._augmentation = augmentation
         self._plain = augmentation.transform() if isinstance(augmentation, Plain) else None
 
@@ -121,7 +124,7 @@ class Crops:
         return sum(len(pool.faces) for pool in self._pools)
 
     def __getitem__(self, key: ItemKey) -> dict[str, Tensor]:
-        """Return ``image`` (1, S, S) uint8 and ``points`` (136,) float32.
+        """Return ``image`` (1, S / shrink, S / shrink) uint8 and ``points`` (136,) float32.
 
         Points are x, y, ... as fractions of the crop's side, minus 0.5: the network's answer.
         """
@@ -137,6 +140,9 @@ class Crops:
         pixels = cut_crop(face.image, matrix, size)
         points = map_points(face.points, matrix, mirrored=mirrored)
         image, moved = self._tutorial(pixels, points)
+        if self._shrink > 1:
+            small = functional.avg_pool2d(image[None].float(), self._shrink)
+            image = small[0].round().to(torch.uint8)
         return {"image": image, "points": (moved / size - 0.5).reshape(2 * POINTS)}
 
     def name(self, index: int) -> str:

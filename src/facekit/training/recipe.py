@@ -60,7 +60,7 @@ class Recipe(abc.ABC):
     """
 
     name: ClassVar[str]
-    Options: ClassVar[type[RecipeOptions]] = RecipeOptions
+    Options: ClassVar[type[BaseModel]] = RecipeOptions
     monitor: ClassVar[str]
     mode: ClassVar[Literal["max", "min"]] = "max"
 

@@ -42,7 +42,8 @@ class TrainResult:
     Attributes:
         folder: Where it lies.
         step: Steps that are over.
-        best: The best value of the monitored number; ``None`` without a validation.
+        monitor: The number that decides what is best.
+        best: Its best value; ``None`` without a validation.
         metrics: The last validation's numbers.
         interrupted: Whether it was stopped before its end and can be resumed.
         is_first: Whether this is the first of the run's processes, which speaks for all.
@@ -50,6 +51,7 @@ class TrainResult:
 
     folder: RunFolder
     step: int
+    monitor: str
     best: float | None
     metrics: Mapping[str, float]
     interrupted: bool
@@ -121,7 +123,9 @@ def _run(plan: _Plan, trainer: Trainer, *, progress: bool) -> TrainResult:
     clock = Clock(config, plan.steps_per_epoch, seconds=state.seconds, reserve=state.reserve)
     if clock.is_over(state.step) or gave_up(config, state):
         log.info("%s: the run is over; a later end lets it go on", plan.folder.path)
-        return TrainResult(plan.folder, state.step, state.best, {}, interrupted=False)
+        return TrainResult(
+            plan.folder, state.step, plan.recipe.monitor, state.best, {}, interrupted=False
+        )
     session = Session(plan.steps_per_epoch)
     engine = Engine(
         plan.recipe,
@@ -145,7 +149,15 @@ def _run(plan: _Plan, trainer: Trainer, *, progress: bool) -> TrainResult:
         _fit(trainer, engine, session)
     metrics = session.keeper.metrics if session.keeper is not None else {}
     interrupted = session.interrupted
-    return TrainResult(plan.folder, engine.step, state.best, metrics, interrupted, is_first)
+    return TrainResult(
+        plan.folder,
+        engine.step,
+        plan.recipe.monitor,
+        state.best,
+        metrics,
+        interrupted=interrupted,
+        is_first=is_first,
+    )
 
 
 def _fit(trainer: Trainer, engine: Engine, session: Session) -> None:
