@@ -37,6 +37,7 @@ MAX_WHEEL_MB = 30
 PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
+MMDET_TESTS = "tests/detectors/test_mmdet*.py"
 
 
 def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("test",)) -> None:
@@ -101,6 +102,14 @@ def train(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def mmdet(session: nox.Session) -> None:
+    """MMDetection itself, with the torch that torchvision's wheel was built for."""
+    _install(session, "mmdet", "export")
+    tests = ("tests/mmlab", "tests/cli/test_mmdet.py", *sorted(ROOT.glob(MMDET_TESTS)))
+    _pytest(session, *map(str, tests), require="torch,torchvision,mmcv,mmdet,mmengine,onnx")
+
+
+@nox.session(python=OLDEST)
 def supervision(session: nox.Session) -> None:
     """The conversion to supervision's result type."""
     _install(session, "supervision")
@@ -125,6 +134,9 @@ def coverage(session: nox.Session) -> None:
         session.warn("the train session has not run: its modules are left out")
         omitted += ["*/facekit/training/*", "*/cli/train_run.py"]
         omitted += ["*/detectors/*mask_rcnn*", "*/networks/mask_rcnn*"]
+    if "mmdet" not in measured:
+        session.warn("the mmdet session has not run: its modules are left out")
+        omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py"]
     session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 

@@ -103,6 +103,14 @@ _BUILT_IN: tuple[Backend, ...] = (
         install='pip install "facekit[mask_rcnn]"',
     ),
     Backend(
+        role="detector",
+        name="mmdet",
+        target="facekit.detectors.mmdet:MMDet",
+        summary="any detector of MMDetection 3.x, run by mmdet itself",
+        packages=("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
+        install='pip install "facekit[mmdet]"',
+    ),
+    Backend(
         role="landmarker",
         name="resnet18",
         target="facekit.landmarkers.resnet18:ResNet18",

@@ -17,13 +17,27 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from facekit.config import validate_options
 from facekit.errors import ConfigError, nearest
 
-__all__ = ["EarlyStopping", "OptimizerConfig", "ScheduleConfig", "TrainConfig", "check_names"]
+__all__ = [
+    "EarlyStopping",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "TrainConfig",
+    "check_names",
+    "cores",
+]
 
 MAX_WORKERS = 16
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Natural = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # where a process cannot be told from its machine
 
 
 class _Part(BaseModel):
@@ -214,7 +228,7 @@ class TrainConfig(BaseModel):
         """
         if self.workers is not None:
             return self.workers
-        return max(1, min(len(os.sched_getaffinity(0)) // devices, MAX_WORKERS))
+        return max(1, min(cores() // devices, MAX_WORKERS))
 
 
 def check_names(config: TrainConfig, options: type[BaseModel], source: str) -> None:
