@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import tempfile
 import time
 import warnings
@@ -39,6 +38,7 @@ from torchvision.transforms import functional as transforms
 from facekit import datasets
 from facekit.training import train
 from facekit.training.checkpoints import State
+from facekit.training.config import cores
 from facekit.training.engine import Engine
 from facekit.training.feed import KEYS, Feed
 from facekit.training.folder import RunFolder
@@ -223,7 +223,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     steps = arguments.steps or (200 if device.type == "cuda" else 8)
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    print(f"{name}, {len(os.sched_getaffinity(0))} cores, torch {torch.__version__}")
+    print(f"{name}, {cores()} cores, torch {torch.__version__}")
     # A tenth of the steps is enough to see a loop of which each step begins anew.
     baseline = tutorial(arguments.data, device, max(steps // 10, 4))
     print(f"the tutorial's loop        {baseline:10.1f} images/s")

@@ -34,6 +34,9 @@ EVALUATION_THRESHOLD_LIMIT = 0.02
 
 EngineName = Literal["torch", "onnxruntime", "openvino"]
 
+Precision = Literal["f32", "bf16"]
+"""What a network computes in; bfloat16 only where the processor and the engine have it."""
+
 
 class Options(BaseModel):
     """Base of every adapter's options: frozen, and unknown options are errors."""

@@ -98,3 +98,26 @@ def test_a_summary_prints_as_an_aligned_table() -> None:
     ]
     assert (table.parameters, table.macs) == (1216, 19_456)
     assert np.array(table.rows()).shape == (3, 5)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FACEKIT_OFFLINE", "1")
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_nothing_is_downloaded_for_a_summary(require: Callable[[str], ModuleType]) -> None:
+    require("torch")
+    found = summary("s3fd")
+    assert found.parameters == 22_459_110
+    assert 2 * found.macs == pytest.approx(194.8e9, rel=1e-3)
+    assert found.source == "without weights"
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_a_summary_without_weights_needs_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "facekit.summary.torch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependencyError, match=r"without weights needs 'torch'"):
+        summary("s3fd")

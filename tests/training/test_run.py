@@ -71,6 +71,17 @@ def test_a_run_stopped_anywhere_ends_bit_for_bit_where_the_undisturbed_one_does(
     assert difference(undisturbed.folder.best, resumed.folder.best) == 0
 
 
+def test_long_epochs_are_kept_in_their_middle(tiny: Any, difference: Difference) -> None:
+    options = {"seed": 3, "log_every": 1, "keep_minutes": 1e-9}
+    undisturbed = tiny("undisturbed", **options)
+    with pytest.raises(TrainingError, match="step 3"):
+        tiny("failed", **options, broken=5)
+    kept = load(undisturbed.folder.path.parent / "failed" / "state.safetensors")
+    assert int(kept["network.1.num_batches_tracked"]) == 2
+    resumed = tiny("failed", **options, resume=True)
+    assert difference(undisturbed.folder.state, resumed.folder.state) == 0
+
+
 def test_a_run_that_is_there_is_not_overwritten_unasked(tiny: Any) -> None:
     first = tiny(epochs=1)
     with pytest.raises(OutputError, match="holds a run already; go on with it by --resume"):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from facekit.engines import create_engine
+from facekit import create_detector
 from facekit.errors import ConfigError, DatasetError, ImageError, WeightsError
 from facekit.images import write
 
@@ -83,6 +83,24 @@ def test_anchors_are_where_the_network_has_cells(
     assert set((found[:, 2] - found[:, 0]).tolist()) == {16, 32, 64, 128, 256, 512}
 
 
+def test_cells_stand_for_the_boxes_that_the_detector_reads(
+    training: None,  # noqa: ARG001 - asks for the packages
+) -> None:
+    """Training's anchors and coding are the adapter's own."""
+    import torch
+
+    from facekit.detectors import _s3fd_maps
+    from facekit.training.multibox import decode
+    from facekit.training.s3fd_anchors import anchors
+
+    priors = anchors(200, 320)
+    deltas = torch.randn(len(priors), 4, generator=torch.Generator().manual_seed(0))
+    logits = torch.stack([torch.zeros(len(priors)), torch.full((len(priors),), 3.0)], dim=1)
+    shapes = _s3fd_maps.map_shapes(200, 320, "s3fd")
+    read = _s3fd_maps.decode(logits.numpy(), deltas.numpy(), shapes, 0.5)
+    np.testing.assert_allclose(read.boxes, decode(deltas, priors).numpy(), rtol=1e-5, atol=1e-3)
+
+
 def test_a_face_stays_on_its_pixels(training: None) -> None:  # noqa: ARG001 - asks for the packages
     from facekit.training.s3fd_views import Views
 
@@ -134,22 +152,16 @@ def test_faces_between_two_anchors_get_their_share(training: None) -> None:  # n
     assert (helped.classes == 1).sum() == 6
 
 
-def test_it_learns_and_the_checkpoint_is_the_detectors(run: Callable[..., Any]) -> None:
+def test_it_learns_and_the_checkpoint_detects(run: Callable[..., Any], astronaut: Image) -> None:
     import csv
 
     result = run(epochs=8)
     with result.folder.log.open() as log:
         losses = [float(row["loss"]) for row in csv.DictReader(log)]
     assert losses[-1] < 0.8 * losses[0]
-    engine = create_engine(
-        result.folder.last,
-        engine=None,
-        inputs=("image",),
-        outputs=("logits", "deltas"),
-        network="facekit.networks.s3fd:S3FD",
-    )
-    logits, deltas = engine(np.zeros((1, 3, 64, 64), np.float32))
-    assert logits.shape[1] == deltas.shape[1]
+    detector = create_detector("s3fd", weights=result.folder.last, score_threshold=0.01)
+    (found,) = detector.detect([astronaut])
+    assert found.image_size == (512, 512)
 
 
 def test_measure_and_sheet(run: Callable[..., Any]) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from facekit.errors import MissingDependencyError, WeightsError
+from facekit.errors import ConfigError, MissingDependencyError, WeightsError
 
 if TYPE_CHECKING:
-    from facekit.protocols import EngineName
+    from facekit.protocols import EngineName, Precision
 
 __all__ = ["Engine", "FloatArray", "create_engine"]
 
@@ -36,6 +36,9 @@ _CLASSES: Mapping[EngineName, str] = {
     "openvino": "OpenVinoEngine",
     "torch": "TorchEngine",
 }
+
+_PRECISE: frozenset[EngineName] = frozenset({"openvino", "torch"})
+"""The engines that also compute in bfloat16."""
 
 _INSTALL: Mapping[str, str] = {
     "onnxruntime": "pip install facekit",
@@ -78,6 +81,7 @@ def create_engine(
     outputs: Sequence[str],
     network: str | None,
     threads: int = 0,
+    precision: Precision = "f32",
 ) -> Engine:
     """Load weights into the engine that their suffix names.
 
@@ -89,14 +93,22 @@ def create_engine(
         network: ``"module:Class"`` of the torch module that a state dict belongs to; ``None``
             where there is none.
         threads: CPU threads of one call; 0 leaves it to the engine.
+        precision: What the network computes in; arrays go in and come out as float32.
 
     Raises:
+        ConfigError: If the engine does not compute in that precision.
         WeightsError: If the file is missing, damaged, of an unknown suffix or of another network.
         MissingDependencyError: If the engine's package is not installed.
     """
     if not path.is_file():
         raise WeightsError(path, "no such file")
     name = _engine_name(path, engine)
+    options: dict[str, Any] = {"threads": threads}
+    if precision != "f32":
+        if name not in _PRECISE:
+            others = " or ".join(sorted(_PRECISE))
+            raise ConfigError(f"engine {name!r} computes in f32, not {precision}: use {others}")
+        options["precision"] = precision
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:
@@ -105,9 +117,7 @@ def create_engine(
             raise
         raise MissingDependencyError(f"engine {name!r}", missing, _INSTALL[missing]) from error
     kind: Any = getattr(module, _CLASSES[name])
-    return cast(
-        "Engine", kind(path, inputs=inputs, outputs=outputs, network=network, threads=threads)
-    )
+    return cast("Engine", kind(path, inputs=inputs, outputs=outputs, network=network, **options))
 
 
 def _engine_name(path: Path, engine: EngineName | None) -> EngineName:

@@ -25,6 +25,7 @@ class NetworkSpec:
         outputs: Names of the graph's outputs, in the order of the module's results.
         input_shape: Shape of one input without its batch axis, channels first.
         free_axes: Axes of ``input_shape`` that may have any length; exports keep them free.
+        input_scale: How large inputs are; what exports are compared on is scaled by it.
     """
 
     network: str
@@ -32,6 +33,7 @@ class NetworkSpec:
     outputs: tuple[str, ...]
     input_shape: tuple[int, ...]
     free_axes: tuple[int, ...] = ()
+    input_scale: float = 1.0
 
 
 def sized(spec: NetworkSpec, engine: Any) -> NetworkSpec:  # noqa: ANN401 - engines have no common base

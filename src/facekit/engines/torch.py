@@ -15,12 +15,15 @@ import torch
 
 from facekit.engines import FloatArray
 from facekit.errors import BackendError, WeightsError
+from facekit.protocols import Precision
 
-__all__ = ["TorchEngine", "load_state_dict"]
+__all__ = ["TorchEngine", "check_keys", "load_state_dict"]
 
 StateDict = dict[str, torch.Tensor]
 
 _SHOWN_KEYS = 3
+
+_TYPES: Mapping[Precision, torch.dtype] = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 _CONVERT = (
     "save them as safetensors where they were made, safetensors.torch.save_file("
@@ -48,6 +51,7 @@ class TorchEngine:
         outputs: Sequence[str],
         network: str | None = None,
         threads: int = 0,
+        precision: Precision = "f32",
     ) -> None:
         """Load the weights into a new module; see :func:`facekit.engines.create_engine`.
 
@@ -62,6 +66,7 @@ class TorchEngine:
                 ``TRAINING_KEYS`` are left out.
             threads: CPU threads; PyTorch has one number for the whole process, which is set.
                 0 leaves it.
+            precision: What the module computes in.
 
         Raises:
             WeightsError: If the file is damaged, not to be trusted or of another network.
@@ -76,10 +81,11 @@ class TorchEngine:
             state.pop(key, None)
         self.network = _built(path, getattr(module, class_name), self.metadata, state)
         self.metadata = {**getattr(self.network, "metadata", {}), **self.metadata}
-        _check_keys(path, self.network.state_dict(), state)
+        check_keys(path, self.network.state_dict(), state)
         # Old checkpoints lack the batch norms' counters, which only training reads.
         self.network.load_state_dict(state, strict=False)
-        self.network.eval()
+        self._type = _TYPES[precision]
+        self.network.to(self._type).eval()
         if threads:
             torch.set_num_threads(threads)
 
@@ -87,7 +93,9 @@ class TorchEngine:
     def __call__(self, *arrays: FloatArray) -> tuple[FloatArray, ...]:
         """Run the module; see :class:`facekit.engines.Engine`."""
         pairs = zip(self._inputs, arrays, strict=True)
-        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for _, array in pairs]
+        tensors = [
+            torch.from_numpy(np.ascontiguousarray(array)).to(self._type) for _, array in pairs
+        ]
         try:
             results = self.network(*tensors)
         except RuntimeError as error:
@@ -121,7 +129,7 @@ def load_state_dict(path: Path) -> tuple[StateDict, dict[str, str]]:
 
     Args:
         path: A ``.safetensors`` file, or a ``.pth`` or ``.pt`` file that holds a state dict or a
-            checkpoint with one under ``state_dict``.
+            checkpoint with one under ``state_dict``, or under ``model`` as Detectron2 writes it.
 
     Returns:
         The state dict, and the file's metadata as text.
@@ -165,7 +173,11 @@ def _state_dict_of(path: Path, stored: Any) -> tuple[StateDict, dict[str, str]]:
     Raises:
         WeightsError: If there is none.
     """
-    inner = stored.get("state_dict", stored) if isinstance(stored, Mapping) else None
+    inner = stored
+    for key in ("state_dict", "model") if isinstance(stored, Mapping) else ():
+        if isinstance(stored.get(key), Mapping):
+            inner = stored[key]
+            break
     if not isinstance(inner, Mapping) or not all(
         isinstance(value, torch.Tensor) for value in inner.values()
     ):
@@ -175,7 +187,7 @@ def _state_dict_of(path: Path, stored: Any) -> tuple[StateDict, dict[str, str]]:
     return dict(inner), {key: value for key, value in texts if isinstance(value, str)}
 
 
-def _check_keys(path: Path, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def check_keys(path: Path, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Compare the keys and shapes of two state dicts.
 
     Raises:

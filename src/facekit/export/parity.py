@@ -72,7 +72,7 @@ def trial_input(
 
     Returns:
         ``(2, *spec.input_shape)`` float32, the picture once in 0..1 and once in -1..1, between
-        which networks' own ranges lie; and what it is, in words.
+        which networks' own ranges lie, times the spec's scale; and what it is, in words.
 
     Raises:
         ImageError: If the photo cannot be read.
@@ -91,7 +91,8 @@ def trial_input(
         described = f"on the photo {os.fspath(photo)}"
         if channels == 1:
             picture = picture.mean(axis=0, keepdims=True)
-    return np.stack([picture, 2 * picture - 1]).astype(np.float32), described
+    scaled = spec.input_scale * np.stack([picture, 2 * picture - 1])
+    return scaled.astype(np.float32), described
 
 
 def compare(

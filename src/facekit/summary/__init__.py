@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from facekit import weights as weights_files
 from facekit.engines import SUFFIXES, create_engine
 from facekit.engines.spec import NetworkSpec, find_spec, sized
-from facekit.errors import WeightsError
+from facekit.errors import MissingDependencyError, WeightsError
 from facekit.registry import Role
 from facekit.summary.layers import Layer, Summary
 
@@ -22,7 +23,8 @@ def summary(
     """Summarise a backend's network.
 
     An ONNX file is summarised as it is stored, so that batch norms that were folded into
-    convolutions are gone from it; a torch checkpoint as its module has it.
+    convolutions are gone from it; a torch checkpoint as its module has it. Nothing is downloaded
+    for it: where a backend's own weights are not here yet, its module is built without them.
 
     Args:
         name: A name of ``facekit backends``.
@@ -36,9 +38,31 @@ def summary(
         WeightsError: If the weights are missing, damaged, of another network or another kind.
     """
     backend, spec = find_spec(name, role)
+    if weights is None and weights_files.verify(backend.name) is weights_files.Status.ABSENT:
+        return Summary(
+            backend.name, "without weights", (1, *spec.input_shape), _layers_of_module(spec)
+        )
     path = weights_files.resolve(weights, default=backend.name)
     layers, shape = _layers(path, spec)
     return Summary(backend.name, str(path), (1, *shape), layers)
+
+
+def _layers_of_module(spec: NetworkSpec) -> tuple[Layer, ...]:
+    """Read the layers of a fresh module.
+
+    Raises:
+        MissingDependencyError: If torch is not installed.
+    """
+    module, _, network = spec.network.partition(":")
+    try:
+        from facekit.summary.torch import torch_layers  # noqa: PLC0415 - torch
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "torch":
+            raise
+        install = 'pip install "facekit[torch]"'
+        raise MissingDependencyError("a summary without weights", "torch", install) from error
+    built = getattr(importlib.import_module(module), network)()
+    return torch_layers(built.eval(), spec)
 
 
 def _layers(path: Path, spec: NetworkSpec) -> tuple[tuple[Layer, ...], tuple[int, ...]]:

@@ -13,22 +13,20 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from facekit import registry
 from facekit.boxes import IDENTITY, BoxTransform
-from facekit.config import BackendConfig
 from facekit.engines.torch import load_state_dict
 from facekit.errors import ConfigError
 from facekit.images import RgbImage, read
 from facekit.networks.s3fd import S3FD
-from facekit.networks.s3fd_classifier import INPUT_SIZE, LAYERS, Head, S3FDClassifier, Standard
+from facekit.networks.s3fd_classifier import S3FDClassifier, Standard
 from facekit.training.classify_crops import CropPlan, Variation, crops_of, detected
 from facekit.training.classify_data import (
     Sample,
@@ -38,9 +36,10 @@ from facekit.training.classify_data import (
     targets_of,
 )
 from facekit.training.classify_features import describe_all, planes_of
+from facekit.training.classify_items import Crops, Described
+from facekit.training.classify_options import ClassifyOptions
 from facekit.training.classify_scores import Scores, scored, several_scored
 from facekit.training.classify_trunk import take_over, width_of
-from facekit.training.keys import ItemKey
 from facekit.training.recipe import Batch, Items, Recipe, RecipeOptions, decay_groups
 from facekit.weights import resolve
 
@@ -49,80 +48,6 @@ __all__ = ["Classify", "ClassifyOptions"]
 _log = logging.getLogger(__name__)
 _MOST_MISTAKES: Final = 48
 _STEP: Final = 64
-
-Share = Annotated[float, Field(ge=0, lt=1)]
-
-
-class ClassifyOptions(RecipeOptions):
-    """Options of the recipe ``classify``.
-
-    Attributes:
-        data: A CSV with a row an image or a face, or ``FORMAT:PATH``.
-        label: The column of the labels.
-        images: The folder of images; by default the one that holds the CSV.
-        extension: Appended to image names without a suffix, e.g. ``.jpg``.
-        validation: A second CSV or dataset to measure on. By default part of ``data`` is held out.
-        validation_images: Its folder of images; by default as ``images``.
-        held_out: The share that is held out where there is no ``validation``; 0 for none.
-        split_by: What is never divided by that: ``photo``, ``person``, or a regular expression.
-        multi_label: Several labels in one cell, with blanks between them; each its own question.
-        min_height: Faces whose box is lower are left out, pixels.
-        weights: A checkpoint of the detector ``s3fd``. Tensors with the same name and shape are
-            taken over; the trunk's must all be there, because they stay as they are.
-        layer: What the head stands on: one of S3FD's six detection layers, or, ending in
-            ``_mbox``, what its predicted convolution layers make of it.
-        head: ``linear`` as in the tutorial; ``convolution``, ``average`` or ``maximum``; or
-            ``fired``, the mean over the cells that the detector takes for a face.
-        input_size: Side of the crops, pixels.
-        crop: ``box`` around each row's box, ``image`` for whole images, ``detector`` for what a
-            detector finds there, or ``auto``: ``box`` where there are boxes.
-        crop_scale: Side of a crop over the side of the face's canonical square.
-        box_transform: From the data's boxes to canonical squares, as of detectors.
-        detector: The detector of ``crop: detector``, as in a run configuration.
-        standardise: Bring features to one spread before the head, by the training faces' own mean
-            and deviation, which are kept in the checkpoint. The tutorial does not.
-        loss: ``cross_entropy``, or the tutorial's ``softmax_mse``.
-        class_weights: ``none``, ``balanced`` so that every label weighs the same, or a weight for
-            each label.
-        views: Crops that are made of each face: the first as it is, the others varied. An epoch
-            draws one of them.
-        shift: Most that a varied crop moves, as a share of its side.
-        scale: Most that it grows or shrinks, as a share of its side.
-        flip: Mirror every other varied crop.
-        colour: Most that its brightness and each channel's gain change, as a share.
-        cache_features: Run the frozen trunk once on every view and keep its answers in memory.
-            Otherwise it runs in every epoch, on views that are new each time.
-        cache_batch: Crops of one pass of the trunk.
-    """
-
-    data: str
-    label: str
-    images: Path | None = None
-    extension: str = ""
-    validation: str | None = None
-    validation_images: Path | None = None
-    held_out: Share = 0.2
-    split_by: str = "photo"
-    multi_label: bool = False
-    min_height: Annotated[float, Field(ge=0)] = 0
-    weights: Path
-    layer: Literal[LAYERS] = "conv7_2"  # type: ignore[valid-type] # a tuple of names
-    head: Head = "linear"
-    input_size: Annotated[int, Field(ge=32)] = INPUT_SIZE
-    crop: Literal["auto", "box", "image", "detector"] = "auto"
-    crop_scale: Annotated[float, Field(gt=0)] = 1.0
-    box_transform: tuple[float, float, float, float] = tuple(IDENTITY)  # type: ignore[assignment] # a named tuple of four
-    detector: BackendConfig = BackendConfig(backend=registry.DEFAULT_DETECTOR)
-    standardise: bool = True
-    loss: Literal["cross_entropy", "softmax_mse"] = "cross_entropy"
-    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-    views: Annotated[int, Field(ge=1)] = 1
-    shift: Share = 0.0
-    scale: Share = 0.0
-    flip: bool = False
-    colour: Share = 0.0
-    cache_features: bool = True
-    cache_batch: Annotated[int, Field(ge=1)] = 16
 
 
 class Classify(Recipe):
@@ -261,8 +186,8 @@ class Classify(Recipe):
         """Return the faces to train on, as the trunk's answers or as crops."""
         targets = self.targets(held_out=False)
         if self.options.cache_features:
-            return _Described(self._described_once, targets)
-        return _Crops(self._training, self.plan, targets, vary=self.options.views > 1)
+            return Described(self._described_once, targets)
+        return Crops(self._training, self.plan, targets, vary=self.options.views > 1)
 
     @functools.cached_property
     def _described_once(self) -> Tensor:
@@ -357,44 +282,6 @@ class Classify(Recipe):
         samples = [self._held_out[place] for place in wrong]
         crops = [self.plan.cut(sample, read(sample.path)) for sample in samples]
         return scores.picture(self.labels, crops, [" ".join(one.labels) for one in samples])
-
-
-class _Described:
-    """The trunk's answers about each view of each face."""
-
-    def __init__(self, features: Tensor, targets: Tensor) -> None:
-        self._features, self._targets = features, targets
-
-    def __len__(self) -> int:
-        return len(self._features)
-
-    def __getitem__(self, key: ItemKey) -> dict[str, Tensor]:
-        views = self._features.shape[1]
-        view = int(key.random().integers(views)) if views > 1 else 0
-        return {
-            "features": self._features[key.index, view],
-            "targets": self._targets[key.index],
-        }
-
-
-class _Crops:
-    """Crops that vary anew in every epoch."""
-
-    def __init__(
-        self, samples: Sequence[Sample], plan: CropPlan, targets: Tensor, *, vary: bool
-    ) -> None:
-        self._samples, self._plan, self._targets, self._vary = samples, plan, targets, vary
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitem__(self, key: ItemKey) -> dict[str, Tensor]:
-        sample = self._samples[key.index]
-        image = self._plan.cut(sample, read(sample.path), key.random() if self._vary else None)
-        return {"crops": torch.from_numpy(image), "targets": self._targets[key.index]}
-
-    def name(self, index: int) -> str:
-        return self._samples[index].name
 
 
 def _parts(options: ClassifyOptions) -> tuple[list[Sample], list[Sample]]:

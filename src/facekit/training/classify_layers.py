@@ -15,8 +15,9 @@ from torch import Tensor
 
 from facekit.networks.s3fd_classifier import LAYERS, S3FDClassifier, Standard
 from facekit.networks.s3fd_layers import SOURCES
-from facekit.training.classify import Classify, ClassifyOptions
+from facekit.training.classify import Classify
 from facekit.training.classify_features import planes_of
+from facekit.training.classify_options import ClassifyOptions
 
 __all__ = ["compare_layers"]
 

@@ -17,13 +17,27 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from facekit.config import validate_options
 from facekit.errors import ConfigError, nearest
 
-__all__ = ["EarlyStopping", "OptimizerConfig", "ScheduleConfig", "TrainConfig", "check_names"]
+__all__ = [
+    "EarlyStopping",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "TrainConfig",
+    "check_names",
+    "cores",
+]
 
 MAX_WORKERS = 16
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Natural = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # where a process cannot be told from its machine
 
 
 class _Part(BaseModel):
@@ -117,6 +131,7 @@ class TrainConfig(BaseModel):
         workers: Processes that prepare items, for each device; by default one a core, at most 16.
         prefetch: Batches that each prepares ahead.
         validate_every: Epochs between validations.
+        keep_minutes: Write what a resumed run needs at least so often, within long epochs too.
         keep_every: Epochs between checkpoints that stay, in the folder ``kept``; ``null`` for none.
         early_stopping: When to give up; ``null`` for never.
         sheets: Write a sheet of predictions at each validation.
@@ -150,6 +165,7 @@ class TrainConfig(BaseModel):
     workers: Annotated[int, Field(ge=0)] | None = None
     prefetch: Count = 4
     validate_every: Count = 1
+    keep_minutes: Positive = 10.0
     keep_every: Count | None = None
     early_stopping: EarlyStopping | None = None
     sheets: bool = True
@@ -212,7 +228,7 @@ class TrainConfig(BaseModel):
         """
         if self.workers is not None:
             return self.workers
-        return max(1, min(len(os.sched_getaffinity(0)) // devices, MAX_WORKERS))
+        return max(1, min(cores() // devices, MAX_WORKERS))
 
 
 def check_names(config: TrainConfig, options: type[BaseModel], source: str) -> None:

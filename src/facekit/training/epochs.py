@@ -77,16 +77,20 @@ class Keeper:
         Args:
             feed: The run's batches.
         """
-        self.feed, self.speed = feed, SpeedMeter()
+        self.feed, self.speed, self.kept = feed, SpeedMeter(), time.monotonic()
 
     def window(self, engine: Engine) -> None:
-        """Add a point to the training curves.
+        """Add a point to the training curves; write, and say so, if it is long ago.
 
         Args:
             engine: After a step.
         """
         values = {**engine.losses.latest, "lr": self.config.optimizer.lr * engine.rate}
         self.logs.curves("train", values, engine.step)
+        if time.monotonic() - self.kept > self.config.keep_minutes * 60:
+            self.keep(engine)
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            log.info("kept at step %d  %s", engine.step, numbers)
 
     def epoch(self, engine: Engine, *, final: bool) -> bool:
         """Measure if it is time to, log, keep.

@@ -25,6 +25,7 @@ from facekit import images
 from facekit.atomic import atomic_path
 from facekit.errors import ImageError, OutputError
 from facekit.images import RgbImage
+from facekit.training.config import cores
 
 __all__ = ["CACHE_VARIABLE", "Picture", "PictureCache"]
 
@@ -77,7 +78,7 @@ class PictureCache:
         unique = list(dict.fromkeys(str(path) for path in paths))
         self._file = _folder(folder) / f"{_name(unique, max_side)}.rgb"
         if not self._file.is_file():
-            _make(self._file, unique, max_side, threads or len(os.sched_getaffinity(0)))
+            _make(self._file, unique, max_side, threads or cores())
         self._places = {path: row for row, path in enumerate(unique)}
         self._open()
 
