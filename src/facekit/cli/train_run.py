@@ -38,7 +38,9 @@ def run(source: str, settings: Sequence[str], *, resume: bool, overwrite: bool) 
     config = read_config(source, settings)
     # A wrong configuration is told before a missing framework: `train` is found when it is used.
     with _lines():
-        result = training.train(config, resume=resume, overwrite=overwrite, progress=True, source=source)
+        result = training.train(
+            config, resume=resume, overwrite=overwrite, progress=True, source=source
+        )
     folder = str(result.folder.path)
     if not result.is_first:
         return OK
