@@ -37,6 +37,7 @@ MAX_WHEEL_MB = 30
 PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
+MMDET_TESTS = "tests/detectors/test_mmdet*.py"
 
 
 def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("test",)) -> None:
@@ -92,11 +93,20 @@ def torch(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def train(session: nox.Session) -> None:
-    """Training and what becomes of it, with the torch that torchvision's wheel was built for."""
-    _install(session, "train", "export")
-    paths = ("tests/training", "tests/cli/test_train.py")
+    """Training, what becomes of it and `mask_rcnn`, with torchvision and the torch of its wheel."""
+    _install(session, "train", "export", "mask_rcnn")
+    detectors = sorted(path.as_posix() for path in Path("tests/detectors").glob("test_mask_rcnn*"))
+    paths = ("tests/training", "tests/cli/test_train.py", *detectors)
     frameworks = "torch,torchvision,lightning,tensorboard,safetensors,onnx,onnxscript"
     _pytest(session, *paths, require=frameworks)
+
+
+@nox.session(python=OLDEST)
+def mmdet(session: nox.Session) -> None:
+    """MMDetection itself, with the torch that torchvision's wheel was built for."""
+    _install(session, "mmdet", "export")
+    tests = ("tests/mmlab", "tests/cli/test_mmdet.py", *sorted(ROOT.glob(MMDET_TESTS)))
+    _pytest(session, *map(str, tests), require="torch,torchvision,mmcv,mmdet,mmengine,onnx")
 
 
 @nox.session(python=OLDEST)
@@ -123,6 +133,10 @@ def coverage(session: nox.Session) -> None:
     if "train" not in measured:
         session.warn("the train session has not run: its modules are left out")
         omitted += ["*/facekit/training/*", "*/cli/train_run.py"]
+        omitted += ["*/detectors/*mask_rcnn*", "*/networks/mask_rcnn*"]
+    if "mmdet" not in measured:
+        session.warn("the mmdet session has not run: its modules are left out")
+        omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py"]
     session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 

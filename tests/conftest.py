@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -89,6 +90,37 @@ def require_cascades() -> None:
         "haar",
         f"OpenCV {cv2.__version__} has no cascade classifier",
     )
+
+
+@pytest.fixture(scope="session")
+def require_mmdet(require: Require) -> None:
+    """Skip where mmdet or what it needs is not installed; fail if FACEKIT_REQUIRE lists it."""
+    for name in ("torch", "torchvision", "mmengine", "mmcv"):
+        require(name)
+    with warnings.catch_warnings():
+        # Its modules warn of themselves while they are compiled.
+        warnings.simplefilter("ignore")
+        importlib.import_module("facekit.mmlab.ops").provide()
+        require("mmdet")
+        importlib.import_module("facekit.mmlab.predictor")
+        importlib.import_module("mmdet.apis")
+
+
+@pytest.fixture(scope="session")
+def old_mmdet_checkpoint(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped tiny SSD as MMDetection 1.x wrote checkpoints."""
+    torch, _ = require("torch"), require("onnx")
+    state = importlib.import_module("facekit.training.ssd_weights").load("tiny_ssd").state_dict()
+    state["bbox_head.loss_weights"] = torch.zeros(2)
+    path = tmp_path_factory.mktemp("checkpoint") / "epoch_70.pth"
+    torch.save({"state_dict": state, "meta": {"CLASSES": ["face"], "epoch": 70}}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def old_mmdet_config() -> Path:
+    """The tiny SSD's config as MMDetection 1.x had them, shortened."""
+    return Path(__file__).parent / "data" / "mmdet" / "tiny_ssd_1x.txt"
 
 
 @pytest.fixture(scope="session")

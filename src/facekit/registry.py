@@ -95,6 +95,22 @@ _BUILT_IN: tuple[Backend, ...] = (
         install='pip install "facekit[s3fd]"',
     ),
     Backend(
+        role="detector",
+        name="mask_rcnn",
+        target="facekit.detectors.mask_rcnn:MaskRCNNDetector",
+        summary="Detectron2's Faster and Mask R-CNN with an FPN, without Detectron2",
+        packages=("torch", "torchvision", "safetensors"),
+        install='pip install "facekit[mask_rcnn]"',
+    ),
+    Backend(
+        role="detector",
+        name="mmdet",
+        target="facekit.detectors.mmdet:MMDet",
+        summary="any detector of MMDetection 3.x, run by mmdet itself",
+        packages=("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
+        install='pip install "facekit[mmdet]"',
+    ),
+    Backend(
         role="landmarker",
         name="resnet18",
         target="facekit.landmarkers.resnet18:ResNet18",

@@ -396,6 +396,28 @@ def test_engines_find_the_same(
     assert sum(map(len, torch.detect(photos))) > 0
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_cells_without_any_signal_are_numbers(
+    require: Require, astronaut: Image, engine: Any
+) -> None:
+    # Some 300 cells of the narrow network have nothing but zeros, and divide them by their length.
+    require(engine)
+    assert len(build(engine=engine).detect([astronaut[:400]])[0]) == 1
+
+
+def test_what_is_no_number_is_told(astronaut: Image) -> None:
+    detector = build()
+    engine = detector._engine
+
+    def broken(*arrays: Any) -> Any:
+        logits, deltas = engine(*arrays)
+        return logits * np.nan, deltas
+
+    detector._engine = broken  # type: ignore[assignment]
+    with pytest.raises(BackendError, match="answer is not finite"):
+        detector.detect([astronaut[:64, :64]])
+
+
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_half_precision_is_near(
     require: Require, narrow: dict[str, Path], astronaut: Image, engine: Any

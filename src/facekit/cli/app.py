@@ -16,6 +16,7 @@ from facekit.cli import (
     detect,
     evaluate,
     export,
+    mmdet,
     summary,
     train,
     weights,
@@ -42,6 +43,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(mmdet.app, name="mmdet")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature

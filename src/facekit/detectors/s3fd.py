@@ -34,7 +34,7 @@ from facekit.detectors._s3fd_views import (
 )
 from facekit.engines import FloatArray, create_engine
 from facekit.engines.spec import NetworkSpec
-from facekit.errors import WeightsError
+from facekit.errors import BackendError, WeightsError
 from facekit.images import ImageLike, RgbImage
 from facekit.protocols import DetectorOptions, ModelOptions, Precision
 from facekit.types import Detections
@@ -232,7 +232,7 @@ class S3FD:
 
         Raises:
             WeightsError: If the network answers for other cells.
-            BackendError: If the engine fails.
+            BackendError: If the engine fails, or answers with what is no number.
         """
         limit = self._options.max_pixels
         if batch.shape[2] * batch.shape[3] > limit:
@@ -250,6 +250,8 @@ class S3FD:
                 f"{(*cells, 4)}, got {logits.shape} and {deltas.shape}"
             )
             raise WeightsError(self._path, reason)
+        if not (np.isfinite(logits).all() and np.isfinite(deltas).all()):
+            raise BackendError(f"{self._path}: the network's answer is not finite")
         return logits, deltas
 
     def _decode(self, logits: FloatArray, deltas: FloatArray, size: tuple[int, int]) -> Candidates:

@@ -89,8 +89,9 @@ class L2Norm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (n, channels, rows, columns) of length `weight`."""
-        # Unlike sqrt(sum of squares), this has a gradient where every channel is 0.
-        length = torch.linalg.vector_norm(features, dim=1, keepdim=True) + 1e-10
+        # Unlike sqrt(sum of squares), this has a gradient where every channel is 0. Upstream adds
+        # 1e-10 to it, which is the same in float32, but exporters take that for 0 and leave it out.
+        length = torch.linalg.vector_norm(features, dim=1, keepdim=True).clamp_min(1e-10)
         scaled: Tensor = features / length * self.weight.view(1, -1, 1, 1)
         return scaled
 
