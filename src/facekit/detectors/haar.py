@@ -79,7 +79,7 @@ class Haar:
     class_names: tuple[str, ...] = ("face",)
     evaluation_threshold = 0.0
     # facekit calibrate haar, on 1,779 annotated faces: brings the landmarks'
-    # error from 12 % of the eyes' distance to 8 %.
+    # error from 8.2 % of the eyes' distance to 5.8 %.
     box_transform = BoxTransform(dx=0.003, dy=0.151, sw=0.928, sh=0.927)
 
     def __init__(self, options: Options | None = None) -> None:
