@@ -93,9 +93,10 @@ def torch(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def train(session: nox.Session) -> None:
-    """Training and what becomes of it, with the torch that torchvision's wheel was built for."""
-    _install(session, "train", "export")
-    paths = ("tests/training", "tests/cli/test_train.py")
+    """Training, what becomes of it and `mask_rcnn`, with torchvision and the torch of its wheel."""
+    _install(session, "train", "export", "mask_rcnn")
+    detectors = sorted(path.as_posix() for path in Path("tests/detectors").glob("test_mask_rcnn*"))
+    paths = ("tests/training", "tests/cli/test_train.py", *detectors)
     frameworks = "torch,torchvision,lightning,tensorboard,safetensors,onnx,onnxscript"
     _pytest(session, *paths, require=frameworks)
 
@@ -132,6 +133,7 @@ def coverage(session: nox.Session) -> None:
     if "train" not in measured:
         session.warn("the train session has not run: its modules are left out")
         omitted += ["*/facekit/training/*", "*/cli/train_run.py"]
+        omitted += ["*/detectors/*mask_rcnn*", "*/networks/mask_rcnn*"]
     if "mmdet" not in measured:
         session.warn("the mmdet session has not run: its modules are left out")
         omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py"]

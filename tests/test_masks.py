@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import numpy.typing as npt
@@ -61,3 +63,19 @@ def test_equality_is_of_size_and_runs() -> None:
     assert one != "mask"
     with pytest.raises(TypeError, match="unhashable"):
         hash(one)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (2, 1), (3, 2), (0, 2)])
+@pytest.mark.parametrize(
+    "patch", [[[1, 0], [0, 1]], [[1, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 1], [1, 0]]]
+)
+def test_a_part_of_an_image_encodes_as_the_whole(patch: list[list[int]], corner: Any) -> None:
+    whole = np.zeros((4, 5), bool)
+    whole[corner[1] : corner[1] + 2, corner[0] : corner[0] + 2] = patch
+    assert RleMask.from_patch(patch, corner, (4, 5)) == RleMask.from_mask(whole)
+
+
+def test_a_part_beyond_the_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not lie in"):
+        RleMask.from_patch([[1, 1]], (4, 0), (4, 5))
+    assert RleMask.from_patch(np.zeros((2, 0)), (5, 0), (4, 5)).to_mask().sum() == 0

@@ -60,6 +60,36 @@ class RleMask:
             runs = np.concatenate([[0], runs])
         return cls((pixels.shape[0], pixels.shape[1]), runs.astype(np.uint32))
 
+    @classmethod
+    def from_patch(
+        cls, patch: npt.ArrayLike, corner: tuple[int, int], size: tuple[int, int]
+    ) -> Self:
+        """Encode a mask that is known for a part of the image, and background elsewhere.
+
+        Args:
+            patch: ``(h, w)`` of anything that is true or false.
+            corner: The part's left and top, pixels.
+            size: Height and width of the image, pixels.
+
+        Raises:
+            ValueError: If the part does not lie in the image.
+        """
+        pixels = np.asarray(patch, dtype=bool)
+        (left, top), (height, width) = corner, size
+        if min(corner) < 0 or top + pixels.shape[0] > height or left + pixels.shape[1] > width:
+            message = f"a {pixels.shape} part from {corner} does not lie in a mask of {size}"
+            raise ValueError(message)
+        columns = np.zeros((height, pixels.shape[1]), dtype=bool)
+        columns[top : top + pixels.shape[0]] = pixels
+        counts = cls.from_mask(columns).counts.tolist()
+        counts[0] += left * height
+        after = (width - left - pixels.shape[1]) * height
+        if len(counts) % 2 == 1:
+            counts[-1] += after
+        elif after:
+            counts.append(after)
+        return cls(size, np.array(counts, dtype=np.uint32))
+
     def to_mask(self) -> npt.NDArray[np.bool_]:
         """Decode to ``(H, W)`` bool."""
         values = np.arange(len(self.counts)) % 2 == 1

@@ -96,6 +96,14 @@ _BUILT_IN: tuple[Backend, ...] = (
     ),
     Backend(
         role="detector",
+        name="mask_rcnn",
+        target="facekit.detectors.mask_rcnn:MaskRCNNDetector",
+        summary="Detectron2's Faster and Mask R-CNN with an FPN, without Detectron2",
+        packages=("torch", "torchvision", "safetensors"),
+        install='pip install "facekit[mask_rcnn]"',
+    ),
+    Backend(
+        role="detector",
         name="mmdet",
         target="facekit.detectors.mmdet:MMDet",
         summary="any detector of MMDetection 3.x, run by mmdet itself",

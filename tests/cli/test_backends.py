@@ -50,14 +50,15 @@ def test_the_table(facekit: Facekit) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     headers, *rows = result.stdout.splitlines()
     assert headers.split()[:4] == ["role", "name", "status", "owner"]
-    assert [row.split()[:2] for row in rows[:5]] == [
+    assert [row.split()[:2] for row in rows[:6]] == [
         ["detector", "tiny_ssd"],
         ["detector", "haar"],
         ["detector", "s3fd"],
+        ["detector", "mask_rcnn"],
         ["detector", "mmdet"],
         ["landmarker", "resnet18"],
     ]
-    assert "tiny_ssd  installed" in rows[0]
+    assert rows[0].split()[2] == "installed"
 
 
 def test_every_built_in_is_listed_as_json(facekit: Facekit) -> None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+import yaml
 from typer.testing import Result
 
+from facekit.mmlab.migrate import migrate
+
 Facekit = Callable[..., Result]
+Start = Callable[..., Any]
 
 
 def test_migrate(facekit: Facekit, old_mmdet_config: Path, tmp_path: Path) -> None:
@@ -23,3 +29,23 @@ def test_other_files_are_one_line(facekit: Facekit, tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "old.py:1: cannot be read without running it (a Python Import)" in done.stderr
     assert not (tmp_path / "new.py").exists()
+
+
+@pytest.mark.usefixtures("require_mmdet")
+def test_detect_with_an_old_checkpoint(
+    start: Start,
+    old_mmdet_config: Path,
+    old_mmdet_checkpoint: Path,
+    astronaut_path: Path,
+    tmp_path: Path,
+) -> None:
+    new, config = tmp_path / "new.py", tmp_path / "facekit.yaml"
+    migrate(old_mmdet_config, new)
+    options = {"backend": "mmdet", "config": str(new), "weights": str(old_mmdet_checkpoint)}
+    config.write_text(yaml.safe_dump({"detector": options}))
+    out = tmp_path / "faces.json"
+    process = start("detect", astronaut_path, "--config", config, "--json", out)
+    printed, told = process.communicate()
+    assert process.returncode == 0, told
+    # mmdet prints while it is imported; none of that may be among the results.
+    assert printed.splitlines() == [f"1 face in 1 image; wrote {out}"]

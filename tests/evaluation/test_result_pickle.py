@@ -14,7 +14,7 @@ import pytest
 
 from facekit.errors import DatasetError
 from facekit.evaluation import result_pickle
-from facekit.evaluation.pickled_arrays import load
+from facekit.pickled_arrays import Refused, load
 
 NAMES = ["x/a.jpg", "x/b.jpg"]
 ROWS = np.array([[1, 2, 4, 6, 0.5], [0, 0, 10, 20, 0.9]], np.float32)
@@ -94,8 +94,8 @@ def test_a_tensor_that_reaches_beyond_its_numbers_is_refused(require: Any) -> No
     data = pickle.dumps(torch.tensor([1.0, 2.0]), protocol=4)
     forged = data.replace(b"K\x02\x85\x94K\x01\x85", b"K\xff\x85\x94K\x01\x85")
     assert forged != data
-    with pytest.raises(DatasetError, match="reaches beyond its numbers"):
-        load(io.BytesIO(forged), "forged")
+    with pytest.raises(Refused, match="reaches beyond its numbers"):
+        load(io.BytesIO(forged))
 
 
 class _Evil:

@@ -8,10 +8,10 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 
+from facekit import training
 from facekit.cli.console import print_lines
 from facekit.cli.exits import INTERRUPTED, OK, one_line, report
 from facekit.errors import ConfigError
-from facekit.training import train
 from facekit.training.sources import read_config
 
 __all__ = ["run"]
@@ -36,8 +36,11 @@ def run(source: str, settings: Sequence[str], *, resume: bool, overwrite: bool) 
         message = "--resume goes on with a run and --overwrite replaces it: give one of them"
         raise ConfigError(message)
     config = read_config(source, settings)
+    # A wrong configuration is told before a missing framework: `train` is found when it is used.
     with _lines():
-        result = train(config, resume=resume, overwrite=overwrite, progress=True, source=source)
+        result = training.train(
+            config, resume=resume, overwrite=overwrite, progress=True, source=source
+        )
     folder = str(result.folder.path)
     if not result.is_first:
         return OK

@@ -215,6 +215,7 @@ class TinySSD:
             score_threshold=self.score_threshold,
             nms_threshold=self._options.nms_threshold,
             max_detections=self._options.max_detections,
+            box_transform=self.box_transform,
         )
 
 
@@ -227,6 +228,7 @@ def to_detections(
     score_threshold: float = TinySSD.evaluation_threshold,
     nms_threshold: float = 0.45,
     max_detections: int = 200,
+    box_transform: BoxTransform = TinySSD.box_transform,
 ) -> Detections:
     """Turn the network's answer for one image into faces of that image's pixels.
 
@@ -238,6 +240,7 @@ def to_detections(
         score_threshold: Faces must score above this.
         nms_threshold: A face is dropped when its IoU with a better one is above this.
         max_detections: At most this many faces, the best.
+        box_transform: From the boxes to the canonical squares that landmarkers crop by.
     """
     scores = _face_scores(logits)
     likely = scores > np.float32(score_threshold)
@@ -251,7 +254,7 @@ def to_detections(
         boxes=inclusive[kept] + np.array([0, 0, 1, 1], dtype=np.float32),
         scores=scores[kept],
         image_size=image_size,
-        box_transform=TinySSD.box_transform,
+        box_transform=box_transform,
     )
 
 

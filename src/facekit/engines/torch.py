@@ -17,7 +17,7 @@ from facekit.engines import FloatArray
 from facekit.errors import BackendError, WeightsError
 from facekit.protocols import Precision
 
-__all__ = ["TorchEngine", "load_state_dict"]
+__all__ = ["TorchEngine", "check_keys", "load_state_dict"]
 
 StateDict = dict[str, torch.Tensor]
 
@@ -81,7 +81,7 @@ class TorchEngine:
             state.pop(key, None)
         self.network = _built(path, getattr(module, class_name), self.metadata, state)
         self.metadata = {**getattr(self.network, "metadata", {}), **self.metadata}
-        _check_keys(path, self.network.state_dict(), state)
+        check_keys(path, self.network.state_dict(), state)
         # Old checkpoints lack the batch norms' counters, which only training reads.
         self.network.load_state_dict(state, strict=False)
         self._type = _TYPES[precision]
@@ -129,7 +129,7 @@ def load_state_dict(path: Path) -> tuple[StateDict, dict[str, str]]:
 
     Args:
         path: A ``.safetensors`` file, or a ``.pth`` or ``.pt`` file that holds a state dict or a
-            checkpoint with one under ``state_dict``.
+            checkpoint with one under ``state_dict``, or under ``model`` as Detectron2 writes it.
 
     Returns:
         The state dict, and the file's metadata as text.
@@ -173,7 +173,11 @@ def _state_dict_of(path: Path, stored: Any) -> tuple[StateDict, dict[str, str]]:
     Raises:
         WeightsError: If there is none.
     """
-    inner = stored.get("state_dict", stored) if isinstance(stored, Mapping) else None
+    inner = stored
+    for key in ("state_dict", "model") if isinstance(stored, Mapping) else ():
+        if isinstance(stored.get(key), Mapping):
+            inner = stored[key]
+            break
     if not isinstance(inner, Mapping) or not all(
         isinstance(value, torch.Tensor) for value in inner.values()
     ):
@@ -183,7 +187,7 @@ def _state_dict_of(path: Path, stored: Any) -> tuple[StateDict, dict[str, str]]:
     return dict(inner), {key: value for key, value in texts if isinstance(value, str)}
 
 
-def _check_keys(path: Path, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def check_keys(path: Path, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Compare the keys and shapes of two state dicts.
 
     Raises:

@@ -1,6 +1,6 @@
 """MMDetection's ``result.pkl``, read without running what a pickle can run.
 
-:mod:`facekit.evaluation.pickled_arrays` admits numbers, text, lists, tuples, dicts, numpy's arrays
+:mod:`facekit.pickled_arrays` admits numbers, text, lists, tuples, dicts, numpy's arrays
 and torch's tensors (MMDetection 3 writes them; torch is not needed), and refuses all else.
 
 Two layouts, both one entry an image in the dataset's order:
@@ -13,6 +13,7 @@ Two layouts, both one entry an image in the dataset's order:
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -21,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import DatasetError
-from facekit.evaluation.pickled_arrays import load
 from facekit.evaluation.wider_text import detections_of
+from facekit.pickled_arrays import Refused, load
 from facekit.types import Detections
 
 __all__ = ["SUFFIXES", "read"]
@@ -59,10 +60,15 @@ def read(
     file = Path(path)
     try:
         with file.open("rb") as opened:
-            entries = load(opened, file)
+            entries = load(opened)
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
         raise DatasetError(file, None, reason) from error
+    except Refused as error:
+        reason = f"{error}; write the results as COCO JSON instead"
+        raise DatasetError(file, None, reason) from error
+    except pickle.UnpicklingError as error:
+        raise DatasetError(file, None, f"not a pickle of results: {error}") from error
     if not isinstance(entries, list | tuple):
         raise DatasetError(file, None, f"expected one entry an image, got {_kind(entries)}")
     named = _by_name(file, entries, names)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import re
 import threading
 from collections.abc import Sequence
@@ -30,6 +33,10 @@ from mmdet.registry import DATASETS, MODELS  # noqa: E402
 from mmdet.utils import get_test_pipeline_cfg  # noqa: E402
 from mmengine.model.utils import revert_sync_batchnorm  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
+
+with contextlib.redirect_stdout(io.StringIO()):
+    # It prints what its maintainers' own platform adds; standard output is for results.
+    importlib.import_module("mmdet.datasets")
 
 import facekit.mmlab.legacy  # noqa: E402, F401 - registers the parts of MMDetection 1.x
 from facekit.mmlab import configs  # noqa: E402

@@ -17,9 +17,7 @@ from typing import IO, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from facekit.errors import DatasetError
-
-__all__ = ["PickledArray", "load"]
+__all__ = ["PickledArray", "Refused", "load"]
 
 _NUMBERS: Final = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
@@ -227,28 +225,29 @@ class _StorageUnpickler(_Unpickler):
         return kind
 
 
-def load(file: IO[bytes], name: object) -> Any:  # noqa: ANN401 - whatever the pickle holds
+def load(file: IO[bytes], *, encoding: str = "ASCII") -> Any:  # noqa: ANN401 - whatever the pickle holds
     """Unpickle numbers, text, containers, arrays and tensors.
 
     Args:
         file: The open file.
-        name: What messages call it.
+        encoding: Of the texts that Python 2 wrote; ``latin1`` for arrays that it wrote.
 
     Returns:
         Plain values, with :class:`PickledArray` for arrays and tensors.
 
     Raises:
-        DatasetError: If the pickle asks for anything else, or is damaged.
+        Refused: If the pickle asks for anything else; the message says what.
+        pickle.UnpicklingError: If it is damaged.
     """
-    loader: Callable[[], Any] = _Unpickler(file).load
+    loader: Callable[[], Any] = _Unpickler(file, encoding=encoding).load
     try:
         return loader()
     except Refused as error:
-        reason = (
+        message = (
             f"refused: {error}, and only numbers, lists, dicts, numpy arrays and torch tensors are "
-            "read from a pickle; write the results as COCO JSON instead"
+            "read from a pickle"
         )
-        raise DatasetError(name, None, reason) from error
+        raise Refused(message) from error
     except Exception as error:
         # A damaged pickle raises whatever its instructions stumble over.
-        raise DatasetError(name, None, f"not a pickle of results: {error}") from error
+        raise pickle.UnpicklingError(str(error)) from error

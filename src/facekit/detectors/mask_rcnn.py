@@ -1,0 +1,280 @@
+"""Faster and Mask R-CNN of Detectron2's configurations and checkpoints, without Detectron2.
+
+It follows ``DefaultPredictor`` (commit 02b5c4e): Pillow's bilinear resize of uint8, shortest side
+first, padding to multiples of 32, and boxes and masks brought back by ``detector_postprocess``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import Field, model_validator
+
+from facekit import weights
+from facekit.batches import read_chunks
+from facekit.boxes import IDENTITY
+from facekit.detectors._mask_rcnn_checkpoint import load_checkpoint
+from facekit.detectors._mask_rcnn_config import Detectron2Config, read_config
+from facekit.errors import BackendError, ConfigError
+from facekit.images import ImageLike, RgbImage
+from facekit.masks import RleMask
+from facekit.networks.mask_rcnn import Instances, MaskRCNN, padded_size, paste
+from facekit.networks.mask_rcnn_boxes import clip, larger_than
+from facekit.protocols import DetectorOptions
+from facekit.types import Detections
+
+__all__ = ["MaskRCNNDetector"]
+
+Size = tuple[int, int]
+
+
+class MaskRCNNDetector:
+    """Runs what Detectron2 trained: R50, R101 or X101-32x8d with an FPN, with masks or without.
+
+    The numbers are Detectron2's own. Images whose inputs have one padded size share a forward pass;
+    none is padded further for another's sake, which would move its boxes.
+
+    Attributes:
+        class_names: What `Options.class_names` says; ``("face",)`` for a model of one class, else
+            the classes' numbers.
+        evaluation_threshold: 0.02; Detectron2 measures from ``SCORE_THRESH_TEST``, mostly 0.05.
+        score_threshold: The score above which faces are returned: the configuration's
+            ``MODEL.ROI_HEADS.SCORE_THRESH_TEST`` unless the options say otherwise.
+        box_transform: From its boxes to the canonical squares that landmarkers crop by; they are
+            those of the faces that it was trained on, so it is for you to fit.
+    """
+
+    class Options(DetectorOptions):
+        """Options of Detectron2's R-CNNs.
+
+        Attributes:
+            weights: The checkpoint: Detectron2's ``.pth``, the model zoo's ``.pkl``, or
+                ``.safetensors``.
+            config: The YAML that it was trained with; ``_BASE_`` files are looked for beside it.
+            sha256: The hash that the weights must have; checked before they are read.
+            class_names: The names of the model's classes, which its files do not hold.
+            face_class: The name or the number, from 0, of the class to keep; by default all.
+            min_size: Pixels of the input's shorter side; by default the configuration's.
+            max_size: Pixels of the input's longer side at most; by default the configuration's.
+            batch_size: Images of one forward pass, at most; they must be of one padded size.
+            device: ``cpu``, ``cuda``, ``cuda:1``, as PyTorch names them.
+            threads: CPU threads; PyTorch has one number for the whole process. 0 leaves it.
+        """
+
+        weights: Path
+        config: Path
+        sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
+        class_names: tuple[str, ...] | None = None
+        face_class: int | str | None = None
+        min_size: int | None = Field(default=None, ge=0)
+        max_size: int | None = Field(default=None, ge=1)
+        batch_size: int = Field(default=4, ge=1)
+        device: str = "cpu"
+        threads: int = Field(default=0, ge=0)
+
+        @model_validator(mode="after")
+        def _device_is_pytorchs(self) -> Self:
+            try:
+                torch.device(self.device)
+            except RuntimeError as error:
+                message = f"device {self.device!r} is none of PyTorch's: cpu, cuda, cuda:1"
+                raise ValueError(message) from error
+            return self
+
+    name: ClassVar[str] = "mask_rcnn"
+    class_names: tuple[str, ...] = ("face",)
+    evaluation_threshold = 0.02
+    box_transform = IDENTITY
+
+    def __init__(self, options: Options) -> None:
+        """Build the configuration's network and load the weights.
+
+        Args:
+            options: See `Options`; there are no bundled weights.
+
+        Raises:
+            ConfigError: If the configuration cannot be read, or is of a model that is not
+                supported, or names a class that there is not.
+            WeightsError: If the weights are missing, damaged or of another network.
+            BackendError: If the device is not there.
+        """
+        self._options = options
+        config = read_config(options.config)
+        path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
+        self._input = _Input.of(config, options)
+        settings = config.settings()
+        self.score_threshold = settings.box.score_threshold
+        if options.score_threshold is not None:
+            self.score_threshold = options.score_threshold
+        box = dataclasses.replace(settings.box, score_threshold=self.score_threshold)
+        self.box_transform = options.box_transform or type(self).box_transform
+        self.class_names = _class_names(options, settings.classes)
+        self._face = _face_class(options, self.class_names)
+        self.network = MaskRCNN(dataclasses.replace(settings, box=box)).eval()
+        load_checkpoint(self.network, path)
+        try:
+            self.network.to(options.device)
+        except (RuntimeError, AssertionError) as error:
+            raise BackendError(f"device {options.device!r}: {_first_line(error)}") from error
+        if options.threads:
+            torch.set_num_threads(options.threads)
+
+    def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
+        """Find the faces of each image; see :class:`facekit.protocols.Detector`."""
+        found: list[Detections] = []
+        for chunk in read_chunks(images, self._options.batch_size):
+            found += self._detect_chunk(chunk)
+        return found
+
+    def _detect_chunk(self, chunk: Sequence[RgbImage]) -> list[Detections]:
+        """Run images of one padded size together, and answer in the images' order."""
+        inputs = [self._input.prepare(image) for image in chunk]
+        sizes = [padded_size(image.shape[1], image.shape[2]) for image in inputs]
+        found: dict[int, Detections] = {}
+        with torch.inference_mode():
+            for size in dict.fromkeys(sizes):
+                rows = [row for row, own in enumerate(sizes) if own == size]
+                answers = self._forward([inputs[row] for row in rows])
+                for row, answer in zip(rows, answers, strict=True):
+                    image_size, (_, *input_size) = chunk[row].shape[:2], inputs[row].shape
+                    found[row] = self._to_detections(answer, image_size, tuple(input_size))
+        return [found[row] for row in range(len(chunk))]
+
+    def _forward(self, images: Sequence[Any]) -> list[Instances]:
+        """Run the network on float32 ``(3, height, width)`` tensors.
+
+        Raises:
+            BackendError: If PyTorch fails.
+        """
+        try:
+            found = self.network([image.to(self._options.device) for image in images])
+            return [Instances(*(None if x is None else x.cpu() for x in one)) for one in found]
+        except RuntimeError as error:
+            raise BackendError(f"mask_rcnn: PyTorch failed: {_first_line(error)}") from error
+
+    def _to_detections(self, found: Instances, image_size: Size, input_size: Size) -> Detections:
+        """Bring one image's instances to its own pixels: ``detector_postprocess``.
+
+        Args:
+            found: Of the network.
+            image_size: Height and width of the photo, pixels.
+            input_size: Height and width of the network's input, without its padding.
+        """
+        height, width = image_size
+        scale = torch.tensor([width / input_size[1], height / input_size[0]] * 2)
+        boxes = clip(found.boxes * scale, image_size)
+        kept = larger_than(boxes, 0)
+        if self._face is not None:
+            kept &= found.classes == self._face
+        masks = None
+        if found.masks is not None:
+            pairs = zip(found.masks[kept], boxes[kept], strict=True)
+            masks = tuple(_run_lengths(mask, box, image_size) for mask, box in pairs)
+        return Detections(
+            boxes=boxes[kept].numpy(),
+            scores=found.scores[kept].numpy(),
+            image_size=image_size,
+            class_ids=None if len(self.class_names) == 1 else found.classes[kept].numpy(),
+            masks=masks,
+            box_transform=self.box_transform,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+    """How a photo becomes the network's input.
+
+    Attributes:
+        shortest: Pixels of the shorter side; 0 leaves the photo's size.
+        longest: Pixels of the longer side at most.
+        bgr: Whether the network sees BGR.
+    """
+
+    shortest: int
+    longest: int
+    bgr: bool
+
+    @classmethod
+    def of(cls, config: Detectron2Config, options: MaskRCNNDetector.Options) -> Self:
+        """Read the configuration, which options override."""
+        own = config.INPUT
+        return cls(
+            own.MIN_SIZE_TEST if options.min_size is None else options.min_size,
+            own.MAX_SIZE_TEST if options.max_size is None else options.max_size,
+            own.FORMAT == "BGR",
+        )
+
+    def size(self, height: int, width: int) -> Size:
+        """Return the input's height and width: ``ResizeShortestEdge.get_output_shape``."""
+        if self.shortest == 0:
+            return height, width
+        scale = self.shortest * 1.0 / min(height, width)
+        sides = [scale * height, scale * width]
+        sides[int(width < height)] = self.shortest * 1.0
+        if max(sides) > self.longest:
+            shrink = self.longest * 1.0 / max(sides)
+            sides = [side * shrink for side in sides]
+        # Detectron2 fails on what shrinks to nothing.
+        down, across = (max(int(side + 0.5), 1) for side in sides)
+        return down, across
+
+    def prepare(self, image: RgbImage) -> Any:  # noqa: ANN401 - a tensor
+        """Return float32 ``(3, height, width)`` in 0..255."""
+        height, width = self.size(*image.shape[:2])
+        resized = np.asarray(
+            Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+        )
+        planes = (resized[..., ::-1] if self.bgr else resized).transpose(2, 0, 1)
+        return torch.from_numpy(planes.astype(np.float32, order="C"))
+
+
+def _run_lengths(mask: Any, box: Any, size: Size) -> RleMask:  # noqa: ANN401 - tensors
+    """Lay one mask over its box, and encode it."""
+    patch, corner = paste(mask, box, size)
+    return RleMask.from_patch(patch.numpy(), corner, size)
+
+
+def _class_names(options: MaskRCNNDetector.Options, classes: int) -> tuple[str, ...]:
+    """Return the names of the model's classes.
+
+    Raises:
+        ConfigError: If there is not one for each.
+    """
+    if options.class_names is None:
+        return ("face",) if classes == 1 else tuple(str(index) for index in range(classes))
+    if len(options.class_names) != classes:
+        raise ConfigError(
+            f"class_names has {len(options.class_names)} names, but {options.config}: "
+            f"MODEL.ROI_HEADS.NUM_CLASSES is {classes}"
+        )
+    return options.class_names
+
+
+def _face_class(options: MaskRCNNDetector.Options, names: Sequence[str]) -> int | None:
+    """Return the number of the class to keep.
+
+    Raises:
+        ConfigError: If there is no such class.
+    """
+    wanted = options.face_class
+    if wanted is None:
+        return None
+    if isinstance(wanted, str) and wanted in names:
+        return names.index(wanted)
+    if isinstance(wanted, int) and 0 <= wanted < len(names):
+        return wanted
+    raise ConfigError(
+        f"face_class {wanted!r} is none of the {len(names)} classes: a number from 0, or a name of "
+        "class_names"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of a message that may go on for a page."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
