@@ -139,14 +139,7 @@ import sys
 import nncf, numpy as np, openvino as ov
 model = ov.Core().read_model(sys.argv[1])
 parts = nncf.Dataset([part for part in np.load(sys.argv[2])])
-# The maps' last layers decide scores; they cost next to nothing, and stay as they are.
-ignored = nncf.IgnoredScope(
-    names=[node.get_friendly_name() for node in model.get_ops()
-           if node.get_type_name() == "Convolution" and node.get_output_shape(0)[1] <= 4]
-    if not model.is_dynamic() else [],
-    validate=False,
-)
-quantised = nncf.quantize(model, parts, subset_size=24, ignored_scope=ignored)
+quantised = nncf.quantize(model, parts, subset_size=12)
 ov.save_model(quantised, sys.argv[3], compress_to_fp16=False)
 """
 
@@ -263,11 +256,13 @@ def export(weights: Path, folder: Path) -> dict[str, Path]:
 def quantise(python: Path, model: Path, photo: Any, folder: Path) -> Path | None:  # noqa: ANN401
     """Make the 8-bit network, calibrated on parts of the photo, or say why not."""
     target = folder / "s3fd_int8.xml"
+    if target.is_file():
+        return target
     rng = np.random.default_rng(0)
     parts = []
-    for _ in range(24):
-        x, y = rng.integers(0, SIZE[0] - 320), rng.integers(0, SIZE[1] - 320)
-        part = photo[y : y + 320, x : x + 320, ::-1] - np.array([104.0, 117.0, 123.0])
+    for _ in range(12):
+        x, y = rng.integers(0, SIZE[0] - 256), rng.integers(0, SIZE[1] - 256)
+        part = photo[y : y + 256, x : x + 256, ::-1] - np.array([104.0, 117.0, 123.0])
         parts.append(part[:, :: rng.choice([-1, 1])].transpose(2, 0, 1)[None])
     np.save(folder / "parts.npy", np.stack(parts).astype(np.float32))
     command = [str(python), "-W", "ignore", "-c", QUANTISE, str(model)]
@@ -362,11 +357,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--clcarwin", type=Path)
     parser.add_argument("--venv", type=Path)
+    parser.add_argument("--files", type=Path, help="where exported weights are kept")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = arguments.files or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
         peers = environment(arguments.venv or folder / "peers")
         files = export(arguments.weights or seeded(folder), folder)
         photo = photo_of(arguments.photo)

@@ -22,6 +22,7 @@ __all__ = ["State", "examine", "examine_all", "print_as_json", "print_as_table"]
 Status = Literal["installed", "missing", "broken"]
 _STYLES: dict[Status, str] = {"installed": "green", "missing": "yellow", "broken": "red"}
 _DEFAULTS = {("detector", DEFAULT_DETECTOR), ("landmarker", DEFAULT_LANDMARKER)}
+_OF_THE_CORE = {"cv2"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +50,10 @@ def examine_all() -> list[State]:
 def examine(backend: Backend) -> State:
     """Find out whether a backend can be used here.
 
-    A package that a backend of facekit's own needs is looked for without importing anything.
-    Otherwise what the core alone cannot vouch for is imported: a plug-in, or a backend that needs
-    a certain version of a package. A plug-in's packages are known by distribution name only, so
-    its import decides.
+    A package that a backend of facekit's own needs is looked for without importing anything: a
+    list of names must not wait for torch. What that cannot tell is imported: a plug-in, whose
+    packages are known by distribution name only, or a backend that needs a certain version of
+    what the core has anyway, as the cascades do of OpenCV.
 
     Args:
         backend: The registered backend.
@@ -65,7 +66,7 @@ def examine(backend: Backend) -> State:
         return State(backend, "missing", reason, backend.install)
     try:
         find(backend.role, backend.name)
-        if backend.packages or not ours:
+        if not ours or any(name in _OF_THE_CORE for name in backend.packages):
             load_class(backend)
     except MissingDependencyError as error:
         # The line that installs it is shown by itself.
