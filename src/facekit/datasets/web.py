@@ -24,7 +24,7 @@ _CHUNK: Final = 1 << 16
 _OK: Final = 200
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_AGENT: Final = "facekit (https://pypi.org/project/facekit)"
+_AGENT: Final = "facekit (face datasets; one request an image)"
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _CLASSES: Final = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 
