@@ -21,5 +21,5 @@ class TestS3FD(ClassifierContract):
     options = {"weights": str(TESTS / "data" / "networks" / "s3fd_classifier.onnx")}  # noqa: RUF012 - as the contract has it
     golden = TESTS / "golden" / "classifier_s3fd.json"
     # OpenCV 4 places a crop's samples to 1/32 px, OpenCV 5 exactly, which moves this head's scores
-    # by 0.003; swapped channels move them by several times as much.
-    golden_score = 0.006
+    # by 0.007; swapped channels move them by 0.2.
+    golden_score = 0.02
