@@ -11,13 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from facekit.errors import MissingDependencyError, WeightsError
 
-__all__ = ["hold_norms", "load_folded", "stored_weights"]
+__all__ = ["hold_norms", "load_folded", "read_model", "stored_weights"]
 
 _LEVELS, _SCALE = ".levels", ".scale"  # as facekit.export.weights_bits names them
 _WITH_BIAS = 3
@@ -34,15 +35,14 @@ def hold_norms(network: nn.Module) -> None:
             module.eval()
 
 
-def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read an ONNX file's weights, those in 8 bits restored.
+def read_model(path: Path) -> tuple[Any, Any]:
+    """Read an ONNX file.
 
     Args:
         path: The file.
 
     Returns:
-        Tensors by the names that torch's exporter gave them, a convolution's bias as
-        ``<convolution>.bias``; and the file's metadata.
+        The model, and onnx's ``numpy_helper``.
 
     Raises:
         WeightsError: If it is damaged.
@@ -58,6 +58,24 @@ def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except Exception as error:
         # protobuf's and onnx's own exceptions have no common base.
         raise WeightsError(path, f"not a readable ONNX file: {error}") from error
+    return model, numpy_helper
+
+
+def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read an ONNX file's weights, those in 8 bits restored.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by the names that torch's exporter gave them, a convolution's bias as
+        ``<convolution>.bias``; and the file's metadata.
+
+    Raises:
+        WeightsError: If it is damaged.
+        MissingDependencyError: If onnx is not installed.
+    """
+    model, numpy_helper = read_model(path)
     found = {one.name: torch.tensor(numpy_helper.to_array(one)) for one in model.graph.initializer}
     for name in [one for one in found if one.endswith(_LEVELS)]:
         whole = name.removesuffix(_LEVELS)

@@ -14,8 +14,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from facekit import weights
 from facekit.detectors.tiny_ssd import SPEC
 from facekit.engines import create_engine
-from facekit.errors import MissingDependencyError, WeightsError
+from facekit.errors import WeightsError
 from facekit.networks.tiny_ssd import TinySSD
+from facekit.training.onnx_weights import read_model
 
 __all__ = ["folded", "fresh", "load"]
 
@@ -96,16 +97,8 @@ def _stored(path: Path) -> dict[str, Tensor]:
         WeightsError: If it is damaged.
         MissingDependencyError: If onnx is not installed.
     """
-    try:
-        import onnx  # noqa: PLC0415 - only fine-tuning an exported file needs it
-        from onnx import numpy_helper  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("training", "onnx", 'pip install "facekit[export]"') from error
-    try:
-        graph = onnx.load(path).graph
-    except Exception as error:
-        # protobuf's and onnx's own exceptions have no common base.
-        raise WeightsError(path, f"not a readable ONNX file: {error}") from error
+    model, numpy_helper = read_model(path)
+    graph = model.graph
     stored = {one.name: torch.tensor(numpy_helper.to_array(one)) for one in graph.initializer}
     for node in graph.node:
         # An exporter may call a folded bias anything; its convolution's weight has the name.
