@@ -16,7 +16,7 @@ from facekit.detectors.tiny_ssd import SPEC
 from facekit.engines import create_engine
 from facekit.errors import WeightsError
 from facekit.networks.tiny_ssd import TinySSD
-from facekit.training.onnx_weights import read_model
+from facekit.training.onnx_arrays import read_model
 
 __all__ = ["folded", "fresh", "load"]
 
