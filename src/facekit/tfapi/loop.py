@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from facekit.errors import BackendError, ConfigError
+from facekit.errors import BackendError
 from facekit.tfapi import shims
 
 __all__ = [
@@ -29,7 +30,7 @@ Trunk = Any
 """The Keras model of a feature extractor."""
 
 _AT_ONCE: Final = 100
-"""Steps that TensorFlow runs in one call, as the API's own default."""
+"""Steps that TensorFlow runs in one call at most, as the API's own default."""
 
 
 def last_step(folder: Path) -> int | None:
@@ -45,41 +46,86 @@ def last_step(folder: Path) -> int | None:
     return int(tf.train.load_checkpoint(newest).get_tensor(name))
 
 
-def train(config: Path, folder: Path, *, steps: int, checkpoint_every: int, keep: int = 3) -> None:
+def train(
+    config: Path,
+    folder: Path,
+    *,
+    steps: int,
+    checkpoint_every: int,
+    keep: int = 3,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
     """Train until a step, from where the folder's newest checkpoint is.
 
     Args:
         config: The pipeline configuration.
         folder: Where checkpoints and summaries are, and will be.
         steps: The step to stop at.
-        checkpoint_every: Steps between checkpoints; the API saves none at the end, so ``steps``
-            must be a multiple.
+        checkpoint_every: Steps between checkpoints; the last step has one, too.
         keep: How many checkpoints stay.
+        should_stop: Asked after every few steps; if so the step is kept.
+
+    Returns:
+        Whether it was stopped before its end.
 
     Raises:
-        ConfigError: If ``steps`` is no multiple of ``checkpoint_every``.
         BackendError: If the API fails.
     """
-    every = min(checkpoint_every, steps)
-    if steps % every:
-        message = (
-            f"steps {steps} is no multiple of checkpoint_every {every}: the API saves at multiples "
-            "only, and the last steps would be lost"
-        )
-        raise ConfigError(message)
     shims.provide()
     from object_detection import model_lib_v2  # noqa: PLC0415 - after the shims
 
-    with _named("training"):
-        model_lib_v2.train_loop(
-            pipeline_config_path=str(config),
-            model_dir=str(folder),
-            train_steps=steps,
-            checkpoint_every_n=every,
-            checkpoint_max_to_keep=keep,
-            num_steps_per_iteration=math.gcd(every, _AT_ONCE),
-            record_summaries=False,
-        )
+    done = last_step(folder) or 0
+    # TensorFlow runs this many steps in one call, and the loop ends at a multiple of it only.
+    at_once = math.gcd(steps - done, checkpoint_every, _AT_ONCE)
+    with _named("training"), _watched(model_lib_v2, should_stop) as manager:
+        try:
+            model_lib_v2.train_loop(
+                pipeline_config_path=str(config),
+                model_dir=str(folder),
+                train_steps=steps,
+                checkpoint_every_n=checkpoint_every,
+                checkpoint_max_to_keep=keep,
+                num_steps_per_iteration=at_once,
+                record_summaries=False,
+            )
+        except _Stopped:
+            manager[0].save()
+            return True
+        if last_step(folder) != steps:
+            # The loop saves at multiples only.
+            manager[0].save()
+    return False
+
+
+class _Stopped(BaseException):
+    """Leaves the API's loop; no error, so that nothing on the way takes it for one."""
+
+
+@contextlib.contextmanager
+def _watched(module: Any, should_stop: Callable[[], bool]) -> Iterator[list[Any]]:  # noqa: ANN401 - the API's module
+    """Look into the API's loop, which has no hooks: by the clock that it reads after its steps.
+
+    Yields:
+        The managers of checkpoints that the loop makes.
+    """
+    clock, kind = module.time, tf.compat.v2.train.CheckpointManager
+    managers: list[Any] = []
+
+    def tick() -> float:
+        if should_stop():
+            raise _Stopped
+        return float(clock.time())
+
+    def managed(*words: Any, **options: Any) -> Any:  # noqa: ANN401 - TensorFlow's own
+        managers.append(kind(*words, **options))
+        return managers[-1]
+
+    module.time = types.SimpleNamespace(time=tick)
+    tf.compat.v2.train.CheckpointManager = managed
+    try:
+        yield managers
+    finally:
+        module.time, tf.compat.v2.train.CheckpointManager = clock, kind
 
 
 def evaluate(config: Path, folder: Path, *, sample_1_of: int = 1) -> dict[str, float]:

@@ -11,12 +11,26 @@ import dataclasses
 import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from facekit.errors import ConfigError, UnknownNameError
 from facekit.tfapi.textproto import Message, parse, quoted
 
-__all__ = ["Changes", "Reader", "bases", "changed", "modernised", "read_base"]
+__all__ = [
+    "SHARDS",
+    "Changes",
+    "Reader",
+    "bases",
+    "changed",
+    "modernised",
+    "read_base",
+    "records_of",
+    "steps_of",
+]
+
+SHARDS: Final = "-?????-of-?????"
+"""How a configuration ends the name of records in several files."""
+
 
 _SSD: Final = "model.ssd"
 _RESIZER: Final = f"{_SSD}.image_resizer"
@@ -154,6 +168,38 @@ def changed(message: Message, changes: Changes) -> Message:
         if reader is not None:
             message.set(name, _reader(reader, evaluation=name[0] == "e"))
     return message
+
+
+def steps_of(message: Message) -> int:
+    """Return how many steps a configuration trains; 0 where it does not say.
+
+    Args:
+        message: A pipeline configuration.
+
+    Raises:
+        ConfigError: If it is no number.
+    """
+    text = str(message.get("train_config.num_steps") or 0)
+    if not text.isdecimal():
+        raise ConfigError(f"num_steps: expected a number, got {text}")
+    return int(text)
+
+
+def records_of(message: Message, part: Literal["train", "eval"]) -> Path:
+    """Return where a configuration's records are, as facekit's reader names them.
+
+    Args:
+        message: A pipeline configuration.
+        part: Which of its readers.
+
+    Raises:
+        ConfigError: If it names none.
+    """
+    value = message.get(f"{part}_input_reader.tf_record_input_reader.input_path")
+    text = value.strip("\"'") if isinstance(value, str) else ""
+    if not text:
+        raise ConfigError(f"the configuration has no {part}_input_reader with records")
+    return Path(text.removesuffix(SHARDS))
 
 
 def _shipped() -> Path:

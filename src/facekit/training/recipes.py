@@ -29,6 +29,7 @@ RECIPES: Final[dict[str, str]] = {
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
     "ssd": "facekit.training.ssd:Ssd",
+    "tfod": "facekit.training.tfod:Tfod",
 }
 """Name to ``module:Class``."""
 

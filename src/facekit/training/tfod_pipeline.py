@@ -14,7 +14,7 @@ from facekit.datasets import ImageRecord, Losses
 from facekit.datasets.filter import Rules, filtered
 from facekit.datasets.label_map import text_of
 from facekit.errors import ConfigError
-from facekit.tfapi.pipeline import Changes, Reader, changed, modernised, read_base
+from facekit.tfapi.pipeline import SHARDS, Changes, Reader, changed, modernised, read_base
 
 __all__ = ["CONFIG", "Prepared", "prepare"]
 
@@ -120,7 +120,7 @@ def _reader(folder: Path, part: str, label_map: Path) -> Reader | None:
     plain = folder / f"{part}.record"
     if plain.is_file():
         return Reader(plain.resolve(), label_map.resolve())
-    if any(folder.glob(f"{part}.record-?????-of-?????")):
-        pattern = plain.resolve().with_name(f"{plain.name}-?????-of-?????")
+    if any(folder.glob(f"{plain.name}{SHARDS}")):
+        pattern = plain.resolve().with_name(f"{plain.name}{SHARDS}")
         return Reader(pattern, label_map.resolve())
     return None
