@@ -50,6 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     "engines": {"errors", "protocols", "registry"},
     "networks": set(),
     "mmlab": {"atomic", "errors", "networks"},
+    "tfapi": {"atomic", "errors"},
     "detectors": ADAPTER,
     "landmarkers": ADAPTER,
     "classifiers": ADAPTER,
@@ -96,6 +97,7 @@ ALLOWED: dict[str, set[str]] = {
         "networks",
         "protocols",
         "registry",
+        "tfapi",
         "types",
         "weights",
     },
@@ -126,6 +128,7 @@ HEAVY_ROOMS = {
     "mmlab",
     "networks",
     "summary",
+    "tfapi",
     "training",
 }
 

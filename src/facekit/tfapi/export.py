@@ -55,39 +55,48 @@ def export_saved_model(config: Path, checkpoints: Path, folder: Path) -> None:
         _replace(scratch / "saved_model", folder)
 
 
-def export_frozen_graph(saved_model: Path, path: Path) -> None:
-    """Write a SavedModel as one graph without variables, with the names of the API's first age.
+def export_frozen_graph(config: Path, checkpoints: Path, path: Path) -> None:
+    """Write one graph without variables, with the names of the API's first age.
 
     ``image_tensor:0`` goes in, ``detection_boxes:0`` and its like come out, control flow is
-    TensorFlow 1's. The batch stays one.
+    TensorFlow 1's. The batch stays one, as in the SavedModel that it is made of.
 
     Args:
-        saved_model: See :func:`export_saved_model`.
+        config: The pipeline configuration.
+        checkpoints: The folder of checkpoints; the newest is exported.
         path: The ``.pb`` to be written.
 
     Raises:
-        BackendError: If TensorFlow fails.
+        OutputError: If it cannot be written.
+        BackendError: If the API or TensorFlow fails.
     """
+    with _scratch(path) as scratch:
+        export_saved_model(config, checkpoints, scratch / "saved_model")
+        with _named("the frozen graph"):
+            data = _frozen(scratch / "saved_model")
+    with atomic_path(path) as writing:
+        writing.write_bytes(data)
+
+
+def _frozen(saved_model: Path) -> bytes:
+    """Return a SavedModel as a ``GraphDef``."""
     from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415 - not public
         convert_variables_to_constants_v2,
     )
 
-    with _named("the frozen graph"):
-        function = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    function = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    image = tf.TensorSpec([1, None, None, 3], tf.uint8, name="image_tensor")
 
-        @tf.function(
-            input_signature=[tf.TensorSpec([1, None, None, 3], tf.uint8, name="image_tensor")]
-        )
-        def detect(image_tensor: Any) -> Any:  # noqa: ANN401 - tensors
-            found = function(input_tensor=image_tensor)
-            return [tf.identity(found[name], name=name) for name in OUTPUTS]
+    @tf.function(input_signature=[image])
+    def detect(image_tensor: Any) -> Any:  # noqa: ANN401 - tensors
+        found = function(input_tensor=image_tensor)
+        return [tf.identity(found[name], name=name) for name in OUTPUTS]
 
-        frozen = convert_variables_to_constants_v2(
-            detect.get_concrete_function(), lower_control_flow=True
-        )
-        data = frozen.graph.as_graph_def().SerializeToString()
-    with atomic_path(path) as writing:
-        writing.write_bytes(data)
+    frozen = convert_variables_to_constants_v2(
+        detect.get_concrete_function(), lower_control_flow=True
+    )
+    data: bytes = frozen.graph.as_graph_def().SerializeToString()
+    return data
 
 
 def export_tflite(
@@ -123,7 +132,11 @@ def export_tflite(
         raise ConfigError("a full-integer model needs photos to measure its ranges on")
     with _scratch(path) as scratch, _named("TFLite"):
         exporter.export_tflite_model(
-            pipeline, str(_holding(checkpoints)), str(scratch), max_detections, False
+            pipeline,
+            str(_holding(checkpoints)),
+            str(scratch),
+            max_detections,
+            use_regular_nms=False,
         )
         data = _converted(scratch / "saved_model", inputs)
     with atomic_path(path) as writing:

@@ -40,6 +40,12 @@ _EXTRACTOR: Final = f"{_SSD}.feature_extractor.type"
 _KERAS: Final = "_keras"
 _RATE: Final = "learning_rate"
 _LEAST: Final = 33
+_OLD_FIELDS: Final = {
+    "fine_tune_checkpoint": "checkpoints of TensorFlow 1 cannot be restored",
+    "from_detection_checkpoint": "it is of such a checkpoint",
+    "freeze_variables": "TensorFlow 2's names differ",
+    "update_trainable_variables": "TensorFlow 2's names differ",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,12 +143,11 @@ def modernised(message: Message) -> list[str]:
             "graph_rewriter (quantisation-aware training) is left out: TensorFlow 2's loop has "
             "none; quantise after training"
         )
-    for field in ("train_config.fine_tune_checkpoint", "train_config.from_detection_checkpoint"):
-        if message.clear(field):
-            notes.append(f"{field} is left out: checkpoints of TensorFlow 1 cannot be restored")
-    for field in ("freeze_variables", "update_trainable_variables"):
-        if message.clear(f"train_config.{field}"):
-            notes.append(f"train_config.{field} is left out: TensorFlow 2's names differ")
+    notes += [
+        f"train_config.{field} is left out: {why}"
+        for field, why in _OLD_FIELDS.items()
+        if message.clear(f"train_config.{field}")
+    ]
     return notes
 
 

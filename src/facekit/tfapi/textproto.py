@@ -135,9 +135,7 @@ def parse(text: str, source: str) -> Message:
     Raises:
         ConfigError: If it is malformed; the line is named.
     """
-    reader = _Reader(text, source)
-    message = reader.message("")
-    return message
+    return _Reader(text, source).message("")
 
 
 class _Reader:

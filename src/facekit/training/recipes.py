@@ -46,7 +46,12 @@ class Needs(NamedTuple):
     install: str
 
 
-FOREIGN: Final[dict[str, Needs]] = {}
+FOREIGN: Final[dict[str, Needs]] = {
+    "tfod": Needs(
+        ("object_detection", "onnx", "tensorflow", "tf_keras", "tf_slim"),
+        'pip install "facekit[tfod_train]", and the second line of docs/tfod-training.md',
+    ),
+}
 """Those of :data:`RECIPES` that run another framework's trainer, and what it needs; see
 :mod:`facekit.training.foreign`."""
 

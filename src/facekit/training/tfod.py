@@ -16,6 +16,9 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
+
+# An empty package: it says whether the API is installed, and runs nothing before the shims.
+import object_detection  # noqa: F401
 from pydantic import Field
 
 from facekit import datasets, weights
@@ -93,7 +96,9 @@ class Tfod(Foreign):
             raise ConfigError(f"{place}: says no num_steps: set steps")
         self._start = None
         if options.start is not None:
-            self._start = tfod_start.first_layers(weights.resolve(_place(options.start), default="tiny_ssd"))
+            self._start = tfod_start.first_layers(
+                weights.resolve(_place(options.start), default="tiny_ssd")
+            )
 
     def train(self, job: Job) -> Outcome:
         """Run the API's loop, its evaluation and its exporter; see :class:`Foreign`.

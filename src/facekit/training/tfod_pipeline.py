@@ -1,4 +1,4 @@
-"""From datasets to what the TF Object Detection API trains on: records, label map, configuration."""
+"""From datasets to what the TF Object Detection API trains on: records and a configuration."""
 
 from __future__ import annotations
 

@@ -10,8 +10,6 @@ batch norms that work.
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
