@@ -52,8 +52,8 @@ def _pytest(session: nox.Session, *paths: str, require: str = "") -> None:
         "COVERAGE_FILE": str(ROOT / f".coverage.{session.name}"),
         "FACEKIT_REQUIRE": require,
     }
-    measured = ("--cov", "--cov-report=", "--cov-fail-under=0")
-    session.run("pytest", *measured, *paths, *session.posargs, env=env)
+    options = ("-n", "auto", "--cov", "--cov-report=", "--cov-fail-under=0")
+    session.run("pytest", *options, *paths, *session.posargs, env=env)
 
 
 @nox.session(python=PYTHONS)

@@ -56,7 +56,7 @@ def test_any_number_of_workers_gives_the_same_weights(tiny: Any, difference: Dif
     assert difference(alone.folder.last, other.folder.last) > 0
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "muon"])
 def test_a_run_stopped_anywhere_ends_bit_for_bit_where_the_undisturbed_one_does(
     tiny: Any, difference: Difference, name: str
 ) -> None:
