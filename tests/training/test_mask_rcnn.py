@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from facekit import create_detector
-from facekit.errors import ConfigError, WeightsError
+from facekit.errors import ConfigError, OutputError, WeightsError
 from facekit.images import write
 
 Image = npt.NDArray[np.uint8]
@@ -104,9 +104,10 @@ def values(data: str, tmp_path: Path) -> dict[str, Any]:
 def recipe(values: dict[str, Any], **changes: Any) -> Any:
     from facekit.training.config import TrainConfig
     from facekit.training.mask_rcnn import MaskRCNNRecipe
+    from facekit.training.rcnn_options import MaskRCNNOptions
 
     config = TrainConfig.from_mapping({**values, **changes})
-    return MaskRCNNRecipe(MaskRCNNRecipe.Options.model_validate(config.options))
+    return MaskRCNNRecipe(MaskRCNNOptions.model_validate(config.options))
 
 
 def trained(values: dict[str, Any], *, resume: bool = False, **changes: Any) -> Any:
@@ -260,8 +261,12 @@ def test_photos_without_polygons_are_refused_unless_told(
     assert recipe(values, masks="off").network().roi_heads.mask_head is None
 
 
-def test_it_learns_and_the_checkpoint_detects(values: dict[str, Any], astronaut: Image) -> None:
+def test_it_learns_and_the_checkpoint_detects(
+    values: dict[str, Any], astronaut: Image, tmp_path: Path
+) -> None:
     import csv
+
+    from facekit.training.rcnn_release import release
 
     result = trained(values, epochs=12)
     with result.folder.log.open() as log:
@@ -274,13 +279,21 @@ def test_it_learns_and_the_checkpoint_detects(values: dict[str, Any], astronaut:
     assert found.image_size == (512, 512)
     assert found.masks is not None
     assert len(found)
+    # So do the files for Detectron2.
+    pth, config = release(result.folder.last, tmp_path / "released.pth")
+    again = create_detector("mask_rcnn", weights=pth, config=config, score_threshold=0.01)
+    assert again.detect([astronaut]) == [found]
+    assert yaml.safe_load(config.read_text())["MODEL"]["WEIGHTS"] == str(pth)
+    with pytest.raises(OutputError, match=r"reads \.pth"):
+        release(result.folder.last, tmp_path / "released.pkl")
+    with pytest.raises(WeightsError, match="does not hold its configuration"):
+        release(pth, tmp_path / "other.pth")
 
 
 def test_resume_goes_on_as_if_nothing_had_happened(
     values: dict[str, Any], difference: Callable[[Path, Path], float], tmp_path: Path
 ) -> None:
-    whole = trained(values, epochs=4, out=str(tmp_path / "whole"))
-    # Half of the run, the schedule being the whole's.
+    # The schedule of a shorter run would be another.
     steady = {"schedule": {"kind": "constant", "warmup": 0}}
     whole = trained({**values, **steady}, epochs=4, out=str(tmp_path / "constant"))
     trained({**values, **steady}, epochs=2, out=str(tmp_path / "halves"))
