@@ -143,8 +143,8 @@ def _fit(trainer: Trainer, engine: Engine, session: Session) -> None:
         if _WORKER not in str(error):
             raise
         message = (
-            f"a process that prepares items was killed at step {engine.step}: most often the memory "
-            "is full (fewer workers, a smaller prefetch or max_side need less); "
+            f"a process that prepares items was killed at step {engine.step}, most often for want "
+            "of memory (fewer workers or a smaller prefetch need less); "
             f"go on by: facekit train {engine.config.out} --resume"
         )
         raise TrainingError(message) from error
