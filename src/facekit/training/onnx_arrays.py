@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from facekit.errors import MissingDependencyError, WeightsError
 
-__all__ = ["read_model", "stored_arrays"]
+__all__ = ["stored_arrays"]
 
 _LEVELS, _SCALE = ".levels", ".scale"  # as facekit.export.weights_bits names them
 _WITH_BIAS = 3
 
 
-def read_model(path: Path) -> tuple[Any, Any]:
+def _read_model(path: Path) -> tuple[Any, Any]:
     """Read an ONNX file.
 
     Args:
@@ -56,7 +56,7 @@ def stored_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, st
         WeightsError: If it is damaged.
         MissingDependencyError: If onnx is not installed.
     """
-    model, numpy_helper = read_model(path)
+    model, numpy_helper = _read_model(path)
     found = {one.name: np.array(numpy_helper.to_array(one)) for one in model.graph.initializer}
     for name in [one for one in found if one.endswith(_LEVELS)]:
         whole = name.removesuffix(_LEVELS)

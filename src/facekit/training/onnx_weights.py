@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from facekit.errors import WeightsError
 from facekit.training.onnx_arrays import stored_arrays
 
-__all__ = ["hold_norms", "load_folded", "stored_weights"]
+__all__ = ["hold_norms", "layers_and_norms", "load_folded", "stored_weights"]
 
 
 def hold_norms(network: nn.Module) -> None:
@@ -61,15 +61,17 @@ def load_folded(network: nn.Module, stored: Mapping[str, Tensor], path: Path) ->
         WeightsError: If they are another network's.
     """
     state = network.state_dict()
-    filled: dict[str, Tensor] = {}
-    for layer, norm in _layers(network):
-        filled[f"{layer}.weight"] = _taken(stored, f"{layer}.weight", state, path)
-        owner = layer if norm is None else norm
-        if f"{owner}.bias" in state:
-            bias = stored.get(f"{layer}.bias", torch.zeros(len(filled[f"{layer}.weight"])))
-            filled[f"{owner}.bias"] = bias
+    # What no layer below takes is a norm that stands before its convolution, and so was not folded.
+    filled = {name: stored[name] for name in state if name in stored}
+    for layer, norm in layers_and_norms(network):
+        weight = _taken(stored, f"{layer}.weight", state, path)
+        nothing = torch.zeros(len(weight))
+        bias = stored.get(f"{layer}.bias", nothing)
+        filled[f"{layer}.weight"] = weight
+        if f"{layer}.bias" in state:
+            filled[f"{layer}.bias"] = bias if norm is None else nothing
         if norm is not None:
-            filled |= _neutral(network.get_submodule(norm), norm)
+            filled |= {**_neutral(network.get_submodule(norm), norm), f"{norm}.bias": bias}
     counters = {name: state[name] for name in state if name.endswith("num_batches_tracked")}
     try:
         network.load_state_dict({**counters, **filled})
@@ -78,7 +80,7 @@ def load_folded(network: nn.Module, stored: Mapping[str, Tensor], path: Path) ->
         raise WeightsError(path, f"the weights are of another network: {reason}") from error
 
 
-def _layers(network: nn.Module) -> Iterator[tuple[str, str | None]]:
+def layers_and_norms(network: nn.Module) -> Iterator[tuple[str, str | None]]:
     """Yield convolutions and linear layers, each with the batch norm that follows it."""
     leaves = [(name, one) for name, one in network.named_modules() if not [*one.children()]]
     for (name, layer), (after, norm) in itertools.pairwise([*leaves, ("", nn.Identity())]):
