@@ -137,6 +137,9 @@ def coverage(session: nox.Session) -> None:
     if "mmdet" not in measured:
         session.warn("the mmdet session has not run: its modules are left out")
         omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py"]
+    if "tfod" not in measured:
+        session.warn("the tfod session has not run: its modules are left out")
+        omitted += ["*/facekit/tfapi/*", "*/training/tfod*", "*/cli/tfod*"]
     session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 

@@ -20,7 +20,7 @@ def test_fields_of_every_spelling() -> None:
     message = parse(TEXT, "x.config")
     assert message.get("model.ssd.num_classes") == "90"
     assert message.all("model.ssd.anchors") == ["1.0", "-2e-5", "3"]
-    assert message.get("readers.path") == "\"a\\\"b\" 'c'"
+    assert message.get("readers.path") == '"a\\"b" \'c\''
     assert [str(one) for one in message.all("readers")][1] == "path: 'd'\n"
     assert (message.get("kind"), message.get("shuffle")) == ("RELU_6", "false")
     empty = message.get("empty")

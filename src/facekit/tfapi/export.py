@@ -84,7 +84,9 @@ def _frozen(saved_model: Path) -> bytes:
         convert_variables_to_constants_v2,
     )
 
-    function = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    # The signature alone would not keep the variables.
+    model = tf.saved_model.load(str(saved_model))
+    function = model.signatures["serving_default"]
     image = tf.TensorSpec([1, None, None, 3], tf.uint8, name="image_tensor")
 
     @tf.function(input_signature=[image])

@@ -35,8 +35,8 @@ from facekit.tfapi.protos import PACKAGE, ProtoFinder, is_old
 __all__ = ["INSTALL", "SHIMS", "Shim", "provide"]
 
 INSTALL: Final = (
-    'pip install "facekit[tfod_train]" && pip install --no-deps '
-    "tf-models-research-object-detection==2.8.0.post1 tf-keras tf-slim"
+    'pip install "facekit[tfod_train]" "tensorflow~=2.21.0" && pip install --no-deps '
+    'tf-models-research-object-detection==2.8.0.post1 "tf-keras~=2.21.0" tf-slim==1.1.0'
 )
 _PACKAGES: Final = ("object_detection", "tensorflow", "tf_keras", "tf_slim")
 _MOVED: Final = ("case", "cond", "while_loop")

@@ -50,7 +50,8 @@ class Needs(NamedTuple):
 FOREIGN: Final[dict[str, Needs]] = {
     "tfod": Needs(
         ("object_detection", "onnx", "tensorflow", "tf_keras", "tf_slim"),
-        'pip install "facekit[tfod_train]", and the second line of docs/tfod-training.md',
+        'pip install "facekit[tfod_train]" "tensorflow~=2.21.0" && pip install --no-deps '
+        'tf-models-research-object-detection==2.8.0.post1 "tf-keras~=2.21.0" tf-slim==1.1.0',
     ),
 }
 """Those of :data:`RECIPES` that run another framework's trainer, and what it needs; see
