@@ -21,8 +21,8 @@ def facekit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_options_of_several_values_are_spread() -> None:
-    typed = "out --classes a b --steps 3 x --scales 0.1".split()
-    expected = "out --classes a --classes b --steps 3 x --scales 0.1".split()
+    typed = ["out", "--classes", "a", "b", "--steps", "3", "x", "--scales", "0.1"]
+    expected = ["out", "--classes", "a", "--classes", "b", "--steps", "3", "x", "--scales", "0.1"]
     assert list(spread(typed)) == expected
 
 

@@ -84,7 +84,7 @@ def test_classes_must_differ(classes: tuple[str, ...], tmp_path: Path) -> None:
 
 
 def test_nothing_to_train_on(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="holds no train.record"):
+    with pytest.raises(ConfigError, match=r"holds no train\.record"):
         prepare(tmp_path, "tuned", Changes())
     with pytest.raises(ConfigError, match="needs 33 px"):
         prepare(tmp_path / "new", "tuned", Changes(input_size=10))
