@@ -81,13 +81,13 @@ def haar(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def torch(session: nox.Session) -> None:
-    """PyTorch, OpenVINO, export and every optional part of datasets, together.
+    """PyTorch, OpenVINO, NNCF, export and every optional part of datasets, together.
 
     FACEKIT_TORCH may name a CPU build of torch.
     """
     session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
-    _install(session, "torch", "export", "openvino", "eval", "tfrecord")
-    engines = "torch,safetensors,onnx,onnxscript,openvino"
+    _install(session, "torch", "export", "openvino", "int8", "eval", "tfrecord")
+    engines = "torch,safetensors,onnx,onnxscript,openvino,nncf"
     _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
 
 
@@ -129,7 +129,7 @@ def coverage(session: nox.Session) -> None:
     if "torch" not in measured:
         session.warn("the torch session has not run: its modules are left out")
         omitted += ["*/networks/*", "*/engines/openvino.py", "*/engines/torch.py"]
-        omitted += ["*/export/onnx.py", "*/summary/torch.py"]
+        omitted += ["*/export/onnx.py", "*/export/quantise.py", "*/summary/torch.py"]
     if "train" not in measured:
         session.warn("the train session has not run: its modules are left out")
         omitted += ["*/facekit/training/*", "*/cli/train_run.py"]

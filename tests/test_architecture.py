@@ -80,7 +80,7 @@ ALLOWED: dict[str, set[str]] = {
         "types",
         "weights",
     },
-    "export": {"atomic", "engines", "errors", "images", "registry", "weights"},
+    "export": {"atomic", "engines", "errors", "images", "registry", "types", "weights"},
     "summary": {"engines", "errors", "registry", "weights"},
     "training": {
         "atomic",
@@ -112,6 +112,7 @@ HEAVY = {
     "lightning",
     "mmcv",
     "mmdet",
+    "nncf",
     "onnx",
     "onnxruntime",
     "openvino",
