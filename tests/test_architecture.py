@@ -27,6 +27,7 @@ ADAPTER = {
     "networks",
     "pickled_arrays",
     "protocols",
+    "tfgraphs",
     "types",
     "weights",
 }
@@ -45,11 +46,13 @@ ALLOWED: dict[str, set[str]] = {
     "batches": {"errors", "images", "types"},
     "protocols": {"boxes", "images", "types"},
     "config": {"errors", "registry"},
-    "registry": {"config", "errors", "protocols"},
+    "coexistence": set(),
+    "registry": {"coexistence", "config", "errors", "protocols"},
     "weights": {"atomic", "config", "errors", "registry"},
     "engines": {"errors", "protocols", "registry"},
     "networks": set(),
     "mmlab": {"atomic", "errors", "networks"},
+    "tfgraphs": {"coexistence", "datasets", "errors"},
     "detectors": ADAPTER,
     "landmarkers": ADAPTER,
     "classifiers": ADAPTER,
@@ -105,6 +108,7 @@ ALLOWED: dict[str, set[str]] = {
 ANYTHING = {"cli", "__init__"}
 
 HEAVY = {
+    "ai_edge_litert",
     "detectron2",
     "jax",
     "lightning",
@@ -126,6 +130,7 @@ HEAVY_ROOMS = {
     "mmlab",
     "networks",
     "summary",
+    "tfgraphs",
     "training",
 }
 
