@@ -53,8 +53,8 @@ def _pytest(session: nox.Session, *paths: str, require: str = "") -> None:
         "COVERAGE_FILE": str(ROOT / f".coverage.{session.name}"),
         "FACEKIT_REQUIRE": require,
     }
-    measured = ("--cov", "--cov-report=", "--cov-fail-under=0")
-    session.run("pytest", *measured, *paths, *session.posargs, env=env)
+    options = ("-n", "auto", "--cov", "--cov-report=", "--cov-fail-under=0")
+    session.run("pytest", *options, *paths, *session.posargs, env=env)
 
 
 @nox.session(python=PYTHONS)
@@ -82,13 +82,13 @@ def haar(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def torch(session: nox.Session) -> None:
-    """PyTorch, OpenVINO, export and every optional part of datasets, together.
+    """PyTorch, OpenVINO, NNCF, export and every optional part of datasets, together.
 
     FACEKIT_TORCH may name a CPU build of torch.
     """
     session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
-    _install(session, "torch", "export", "openvino", "eval", "tfrecord")
-    engines = "torch,safetensors,onnx,onnxscript,openvino"
+    _install(session, "torch", "export", "openvino", "int8", "eval", "tfrecord")
+    engines = "torch,safetensors,onnx,onnxscript,openvino,nncf"
     _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
 
 
@@ -141,7 +141,7 @@ def coverage(session: nox.Session) -> None:
     if "torch" not in measured:
         session.warn("the torch session has not run: its modules are left out")
         omitted += ["*/networks/*", "*/engines/openvino.py", "*/engines/torch.py"]
-        omitted += ["*/export/onnx.py", "*/summary/torch.py"]
+        omitted += ["*/export/onnx.py", "*/export/quantise.py", "*/summary/torch.py"]
     if "train" not in measured:
         session.warn("the train session has not run: its modules are left out")
         omitted += ["*/facekit/training/*", "*/cli/train_run.py"]

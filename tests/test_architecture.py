@@ -82,7 +82,7 @@ ALLOWED: dict[str, set[str]] = {
         "types",
         "weights",
     },
-    "export": {"atomic", "engines", "errors", "images", "registry", "weights"},
+    "export": {"atomic", "engines", "errors", "images", "registry", "types", "weights"},
     "summary": {"engines", "errors", "registry", "weights"},
     "training": {
         "atomic",
@@ -114,6 +114,7 @@ HEAVY = {
     "lightning",
     "mmcv",
     "mmdet",
+    "nncf",
     "onnx",
     "onnxruntime",
     "openvino",

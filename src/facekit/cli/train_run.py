@@ -12,7 +12,7 @@ from facekit import training
 from facekit.cli.console import print_lines
 from facekit.cli.exits import INTERRUPTED, OK, one_line, report
 from facekit.errors import ConfigError
-from facekit.training.sources import read_config
+from facekit.training.sources import read_run
 
 __all__ = ["run"]
 
@@ -35,7 +35,7 @@ def run(source: str, settings: Sequence[str], *, resume: bool, overwrite: bool) 
     if resume and overwrite:
         message = "--resume goes on with a run and --overwrite replaces it: give one of them"
         raise ConfigError(message)
-    config = read_config(source, settings)
+    config = read_run(source, settings)
     # A wrong configuration is told before a missing framework: `train` is found when it is used.
     with _lines():
         result = training.train(

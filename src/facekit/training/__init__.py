@@ -1,4 +1,4 @@
-"""Training: one engine on Lightning, one module a recipe.
+"""Training: one engine on Lightning, other frameworks' own trainers, one module a recipe.
 
 A recipe (:mod:`facekit.training.recipe`) says what is trained, on what, and how it is measured;
 :func:`train` runs it from a configuration into a folder that can be resumed after any kill.
@@ -11,17 +11,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from facekit.training.config import TrainConfig
+from facekit.training.foreign import Foreign, ForeignOptions, Job, Outcome
 from facekit.training.recipes import RECIPES, needs_train_extra
+from facekit.training.result import TrainResult
+from facekit.training.start import train
 
 if TYPE_CHECKING:
     from facekit.training.keys import ItemKey
     from facekit.training.recipe import Items, Recipe, RecipeOptions
-    from facekit.training.run import TrainResult, train
 
 __all__ = [
     "RECIPES",
+    "Foreign",
+    "ForeignOptions",
     "ItemKey",
     "Items",
+    "Job",
+    "Outcome",
     "Recipe",
     "RecipeOptions",
     "TrainConfig",
@@ -35,8 +41,6 @@ _LAZY = {
     "Items": "facekit.training.recipe",
     "Recipe": "facekit.training.recipe",
     "RecipeOptions": "facekit.training.recipe",
-    "TrainResult": "facekit.training.run",
-    "train": "facekit.training.run",
 }
 
 

@@ -2,7 +2,8 @@
 
 A configuration is flat, as a backend's is: ``recipe`` names the recipe, the keys of
 :class:`TrainConfig` are the engine's, and every other key is an option of the recipe, checked
-against the recipe's own model. No framework is imported here.
+against the recipe's own model. A recipe that runs another framework's loop has no use for the
+engine's keys: its run is a :class:`ForeignConfig`. No framework is imported here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from facekit.errors import ConfigError, nearest
 
 __all__ = [
     "EarlyStopping",
+    "ForeignConfig",
     "OptimizerConfig",
+    "RecipeConfig",
     "ScheduleConfig",
     "TrainConfig",
     "check_names",
@@ -50,16 +53,17 @@ class OptimizerConfig(_Part):
     """How weights move.
 
     Attributes:
-        name: ``adamw``, ``adam`` or ``sgd``.
+        name: ``adamw``, ``adam``, ``sgd`` or ``muon``: AdamW with orthogonal steps for weight
+            matrices (:class:`facekit.training.muon.Muon`).
         lr: The learning rate that the schedule scales.
         weight_decay: On every parameter that the recipe's groups do not except.
-        momentum: Of ``sgd``.
+        momentum: Of ``sgd`` and ``muon``, which is usually given 0.95.
         nesterov: Of ``sgd``.
-        betas: Of ``adam`` and ``adamw``.
+        betas: Of ``adam``, ``adamw`` and what ``muon`` leaves to it.
         fused: Make a step one kernel; by default on GPUs.
     """
 
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    name: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
     lr: Positive = 1e-3
     weight_decay: Natural = 0.0
     momentum: Share = 0.9
@@ -104,8 +108,51 @@ class EarlyStopping(_Part):
     min_delta: Natural = 0.0
 
 
-class TrainConfig(BaseModel):
-    """A training run.
+class RecipeConfig(BaseModel):
+    """What every training run is told, whoever's loop it runs in.
+
+    Attributes:
+        recipe: A name of :data:`facekit.training.recipes.RECIPES`, or ``package.module:Class``.
+        out: The run's folder.
+        seed: Of weights, order and every random choice.
+    """
+
+    # Every other key is an option of the recipe.
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    recipe: Annotated[str, Field(min_length=1)]
+    out: Path = Path("runs/unnamed")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], source: str = "configuration") -> Self:
+        """Check the keys of every run; the recipe's options are kept as they are.
+
+        Args:
+            values: As read from a file.
+            source: Where they came from, for messages.
+
+        Raises:
+            ConfigError: If a value is wrong; its path is named.
+        """
+        return validate_options(cls, values, source)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The recipe's options, not yet checked against its own model."""
+        return dict(self.__pydantic_extra__ or {})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain values that :meth:`from_mapping` reads back."""
+        return self.model_dump(mode="json")
+
+
+class ForeignConfig(RecipeConfig):
+    """A training run in another framework's loop: all else is the recipe's own."""
+
+
+class TrainConfig(RecipeConfig):
+    """A training run in facekit's engine.
 
     Attributes:
         recipe: A name of :data:`facekit.training.recipes.RECIPES`, or ``package.module:Class``.
@@ -143,12 +190,6 @@ class TrainConfig(BaseModel):
         sync_batchnorm: Let batch norms see the batches of all devices.
     """
 
-    # Every other key is an option of the recipe.
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    recipe: Annotated[str, Field(min_length=1)]
-    out: Path = Path("runs/unnamed")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     epochs: Count | None = None
     steps: Count | None = None
     max_minutes: Positive | None = None
@@ -198,28 +239,6 @@ class TrainConfig(BaseModel):
             raise ValueError(message)
         return self
 
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], source: str = "configuration") -> Self:
-        """Check the engine's keys; the recipe's options are kept as they are.
-
-        Args:
-            values: As read from a file.
-            source: Where they came from, for messages.
-
-        Raises:
-            ConfigError: If a value is wrong; its path is named.
-        """
-        return validate_options(cls, values, source)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The recipe's options, not yet checked against its own model."""
-        return dict(self.__pydantic_extra__ or {})
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return plain values that :meth:`from_mapping` reads back."""
-        return self.model_dump(mode="json")
-
     def worker_count(self, devices: int = 1) -> int:
         """Return how many processes prepare items for one device.
 
@@ -231,8 +250,8 @@ class TrainConfig(BaseModel):
         return max(1, min(cores() // devices, MAX_WORKERS))
 
 
-def check_names(config: TrainConfig, options: type[BaseModel], source: str) -> None:
-    """Refuse keys that are neither the engine's nor the recipe's, with the nearest of both.
+def check_names(config: RecipeConfig, options: type[BaseModel], source: str) -> None:
+    """Refuse keys that are neither the run's nor the recipe's, with the nearest of both.
 
     Args:
         config: The run.
@@ -242,7 +261,7 @@ def check_names(config: TrainConfig, options: type[BaseModel], source: str) -> N
     Raises:
         ConfigError: If there is such a key.
     """
-    known = {*TrainConfig.model_fields, *options.model_fields}
+    known = {*type(config).model_fields, *options.model_fields}
     for name in config.options:
         if name in options.model_fields:
             continue

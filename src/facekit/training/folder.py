@@ -7,11 +7,10 @@ import shutil
 from pathlib import Path
 
 import yaml
-from lightning.pytorch.utilities import rank_zero_only
 
 from facekit.atomic import write_text
 from facekit.errors import OutputError
-from facekit.training.config import TrainConfig
+from facekit.training.config import ForeignConfig, RecipeConfig
 
 __all__ = ["RunFolder"]
 
@@ -56,6 +55,11 @@ class RunFolder:
         """TensorBoard's folder."""
         return self.path / "tensorboard"
 
+    @property
+    def work(self) -> Path:
+        """Where another framework's trainer writes what it writes."""
+        return self.path / "work"
+
     def sheet(self, epoch: int) -> Path:
         """Return where the sheet of an epoch lies.
 
@@ -72,18 +76,19 @@ class RunFolder:
         """
         return self.path / "kept" / f"epoch_{epoch:03d}.safetensors"
 
-    def check(self, *, resume: bool, overwrite: bool) -> None:
+    def check(self, *, resume: bool, overwrite: bool, is_first: bool = True) -> None:
         """Refuse a folder that a run may not be written into, before any work is done.
 
         Args:
             resume: Whether a run that is there may be gone on with.
             overwrite: Whether a run that is there may be thrown away.
+            is_first: Whether this is the first of the run's processes.
 
         Raises:
             OutputError: If a run is there and neither is wanted, or if something else is there.
         """
         # Further processes of a run start when the first has opened its folder.
-        if rank_zero_only.rank or not self.path.exists():
+        if not is_first or not self.path.exists():
             return
         if not self.path.is_dir():
             message = f"{self.path}: is no folder; choose another place by --out"
@@ -99,7 +104,7 @@ class RunFolder:
             message = f"{self.path}: is not empty and holds no run; choose another folder by --out"
             raise OutputError(message)
 
-    def open(self, config: TrainConfig, *, keep: bool) -> None:
+    def open(self, config: RecipeConfig, *, keep: bool) -> None:
         """Make the folder ready to be written, and keep the configuration in it.
 
         Args:
@@ -113,7 +118,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             if not keep:
                 self._clear()
-            (self.path / "sheets").mkdir(exist_ok=True)
+            own = self.work if isinstance(config, ForeignConfig) else self.path / "sheets"
+            own.mkdir(exist_ok=True)
         except OSError as error:
             message = f"{self.path}: cannot be a run's folder: {error.strerror or error}"
             raise OutputError(message) from error
@@ -126,5 +132,5 @@ class RunFolder:
             weights.with_suffix(".json").unlink(missing_ok=True)
         for file in (self.state, self.log):
             file.unlink(missing_ok=True)
-        for folder in (self.tensorboard, self.path / "sheets", self.path / "kept"):
+        for folder in (self.tensorboard, self.path / "sheets", self.path / "kept", self.work):
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from facekit.errors import ConfigError, MissingDependencyError, UnknownNameError
 
 if TYPE_CHECKING:
+    from facekit.training.foreign import Foreign
     from facekit.training.recipe import Recipe
 
-__all__ = ["INSTALL", "PACKAGES", "RECIPES", "load_recipe", "needs_train_extra"]
+__all__ = [
+    "FOREIGN",
+    "INSTALL",
+    "PACKAGES",
+    "RECIPES",
+    "Needs",
+    "is_foreign",
+    "load_foreign",
+    "load_recipe",
+    "needs_train_extra",
+]
 
 RECIPES: Final[dict[str, str]] = {
     "classify": "facekit.training.classify:Classify",
+    "mask_rcnn": "facekit.training.mask_rcnn:MaskRCNNRecipe",
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
     "ssd": "facekit.training.ssd:Ssd",
 }
 """Name to ``module:Class``."""
+
+
+class Needs(NamedTuple):
+    """What a recipe needs to be installed.
+
+    Attributes:
+        packages: Import names.
+        install: The exact command that installs them.
+    """
+
+    packages: tuple[str, ...]
+    install: str
+
+
+FOREIGN: Final[dict[str, Needs]] = {}
+"""Those of :data:`RECIPES` that run another framework's trainer, and what it needs; see
+:mod:`facekit.training.foreign`."""
 
 PACKAGES: Final = ("lightning", "safetensors", "tensorboard", "torch", "torchvision")
 INSTALL: Final = 'pip install "facekit[train]"'
@@ -32,8 +62,23 @@ def needs_train_extra(error: ModuleNotFoundError) -> MissingDependencyError | No
     return MissingDependencyError("training", missing, INSTALL)
 
 
+def is_foreign(name: str) -> bool:
+    """Whether a recipe runs another framework's trainer; only one's own is imported to tell.
+
+    Args:
+        name: As for :func:`load_recipe`, which says what is wrong with a name.
+    """
+    if name in RECIPES or ":" not in name:
+        return name in FOREIGN
+    from facekit.training.foreign import Foreign  # noqa: PLC0415 - which imports this module
+
+    with contextlib.suppress(Exception):
+        return issubclass(_imported(name), Foreign)
+    return False
+
+
 def load_recipe(name: str) -> type[Recipe]:
-    """Import a recipe.
+    """Import a recipe of facekit's own engine.
 
     Args:
         name: A name of :data:`RECIPES`, or ``package.module:Class`` of one's own.
@@ -43,18 +88,9 @@ def load_recipe(name: str) -> type[Recipe]:
         ConfigError: If one's own recipe cannot be imported.
         MissingDependencyError: If a package that training needs is not installed.
     """
+    found = _found(name)
     if name in RECIPES:
-        return _imported(RECIPES[name])
-    if ":" not in name:
-        raise UnknownNameError("recipe", name, RECIPES)
-    try:
-        found = _imported(name)
-    except MissingDependencyError:
-        raise
-    except Exception as error:
-        # A recipe's own module may raise anything.
-        message = f"recipe {name!r} cannot be imported: {error}"
-        raise ConfigError(message) from error
+        return found  # type: ignore[no-any-return] # tests load each of them
     from facekit.training.recipe import Recipe  # noqa: PLC0415 - torch is there by now
 
     if not (isinstance(found, type) and issubclass(found, Recipe)):
@@ -63,13 +99,49 @@ def load_recipe(name: str) -> type[Recipe]:
     return found
 
 
-def _imported(target: str) -> type[Recipe]:
-    """Import ``module:Class``."""
+def load_foreign(name: str) -> type[Foreign]:
+    """Import a recipe of which :func:`is_foreign` says that it runs another framework's trainer.
+
+    Args:
+        name: A name of :data:`FOREIGN`, or ``package.module:Class`` of one's own.
+
+    Raises:
+        MissingDependencyError: If a package that it needs is not installed.
+    """
+    return _found(name)  # type: ignore[no-any-return] # tests load each of them
+
+
+def _found(name: str) -> Any:  # noqa: ANN401 - whoever wrote the name vouches for it
+    """Import what a recipe's name stands for.
+
+    Raises:
+        UnknownNameError: If there is no such recipe.
+        ConfigError: If one's own recipe cannot be imported.
+        MissingDependencyError: If a package that it needs is not installed.
+    """
+    if name in RECIPES:
+        return _imported(RECIPES[name], FOREIGN.get(name), f"recipe {name!r}")
+    if ":" not in name:
+        raise UnknownNameError("recipe", name, RECIPES)
+    try:
+        return _imported(name)
+    except MissingDependencyError:
+        raise
+    except Exception as error:
+        # A recipe's own module may raise anything.
+        message = f"recipe {name!r} cannot be imported: {error}"
+        raise ConfigError(message) from error
+
+
+def _imported(target: str, needs: Needs | None = None, needed_by: str = "") -> Any:  # noqa: ANN401 - whoever wrote the target vouches for it
+    """Import ``module:Class``; without ``needs`` a missing package is one of the extra's."""
     module, _, attribute = target.partition(":")
     try:
-        found: Any = getattr(importlib.import_module(module), attribute)
+        return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        if missing := needs_train_extra(error):
-            raise missing from error
+        missing = (error.name or "").partition(".")[0]
+        if needs is not None and missing in needs.packages:
+            raise MissingDependencyError(needed_by, missing, needs.install) from error
+        if needs is None and (told := needs_train_extra(error)):
+            raise told from error
         raise
-    return found  # type: ignore[no-any-return] # whoever wrote the target vouches for it

@@ -1,18 +1,15 @@
-"""A training run, from its configuration to its folder."""
+"""A training run in facekit's own engine, from its configuration to its folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import os
-from collections.abc import Mapping
-from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from facekit.config import validate_options
-from facekit.errors import ConfigError
+from facekit.errors import ConfigError, TrainingError
 from facekit.training.bar import watched
 from facekit.training.checkpoints import State
 from facekit.training.config import TrainConfig, check_names
@@ -24,57 +21,34 @@ from facekit.training.meter import LossMeter
 from facekit.training.quiet import quiet_frameworks
 from facekit.training.recipe import Items, Recipe
 from facekit.training.recipes import load_recipe
+from facekit.training.result import TrainResult
 from facekit.training.schedules import Clock
 from facekit.training.session import Session
-from facekit.training.sources import read_config
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["train"]
 
 log = logging.getLogger("facekit.training")
 
+_WORKER = "DataLoader worker"  # how torch's message of a worker's death begins; it has no class
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainResult:
-    """What a run came to.
-
-    Attributes:
-        folder: Where it lies.
-        step: Steps that are over.
-        monitor: The number that decides what is best.
-        best: Its best value; ``None`` without a validation.
-        metrics: The last validation's numbers.
-        interrupted: Whether it was stopped before its end and can be resumed.
-        is_first: Whether this is the first of the run's processes, which speaks for all.
-    """
-
-    folder: RunFolder
-    step: int
-    monitor: str
-    best: float | None
-    metrics: Mapping[str, float]
-    interrupted: bool
-    is_first: bool = True
-
-
 def train(
-    config: TrainConfig | Mapping[str, Any] | str | os.PathLike[str],
+    config: TrainConfig,
     *,
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = False,
     source: str = "configuration",
 ) -> TrainResult:
-    """Train.
+    """Train a recipe of facekit's own engine.
 
     Args:
-        config: A configuration, its values, a file of them, a preset's name like
-            ``"landmarks:default"``, or the folder of a run.
+        config: The run.
         resume: Go on with the run that its folder holds, if it holds one.
         overwrite: Replace the run that its folder holds.
         progress: Show a bar on standard error, if that is a terminal.
-        source: Where a configuration that is no file came from, for messages.
+        source: Where the configuration came from, for messages.
 
     Returns:
         What the run came to.
@@ -85,21 +59,19 @@ def train(
         TrainingError: If the run cannot go on: its loss is not finite.
         FacekitError: As the recipe raises it, if its data or weights cannot be used.
     """
-    source = source if isinstance(config, TrainConfig | Mapping) else str(config)
-    checked = config if isinstance(config, TrainConfig) else read_config(config)
-    kind = load_recipe(checked.recipe)
-    check_names(checked, kind.Options, source)
-    recipe = kind(validate_options(kind.Options, checked.options, source))
+    kind = load_recipe(config.recipe)
+    check_names(config, kind.Options, source)
+    recipe = kind(validate_options(kind.Options, config.options, source))
     items = recipe.train_items()
     if not len(items):
-        message = f"{source}: recipe {checked.recipe!r} finds nothing to train on"
+        message = f"{source}: recipe {config.recipe!r} finds nothing to train on"
         raise ConfigError(message)
-    folder = RunFolder(checked.out)
-    folder.check(resume=resume, overwrite=overwrite)
+    folder = RunFolder(config.out)
+    folder.check(resume=resume, overwrite=overwrite, is_first=rank_zero_only.rank == 0)
     state = State.load(folder.state) if resume and folder.state.is_file() else State()
     with quiet_frameworks():
-        trainer = _trainer(checked, source)
-        return _run(_Plan(checked, recipe, items, folder, state), trainer, progress=progress)
+        trainer = _trainer(config, source)
+        return _run(_Plan(config, recipe, items, folder, state), trainer, progress=progress)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +139,15 @@ def _fit(trainer: Trainer, engine: Engine, session: Session) -> None:
     except SystemExit as error:
         # Lightning's answer to the second Ctrl-C.
         raise KeyboardInterrupt from error
+    except RuntimeError as error:
+        if _WORKER not in str(error):
+            raise
+        message = (
+            f"a process that prepares items was killed at step {engine.step}, most often for want "
+            "of memory (fewer workers or a smaller prefetch need less); "
+            f"go on by: facekit train {engine.config.out} --resume"
+        )
+        raise TrainingError(message) from error
     finally:
         session.signals.release()
         if session.keeper is not None:

@@ -12,10 +12,10 @@ import yaml
 
 from facekit.config import read_mapping
 from facekit.errors import ConfigError, UnknownNameError
-from facekit.training.config import TrainConfig
-from facekit.training.recipes import RECIPES
+from facekit.training.config import ForeignConfig, TrainConfig
+from facekit.training.recipes import RECIPES, is_foreign
 
-__all__ = ["apply", "presets", "read_config"]
+__all__ = ["apply", "presets", "read_config", "read_run"]
 
 
 def presets(recipe: str) -> list[str]:
@@ -33,7 +33,7 @@ def presets(recipe: str) -> list[str]:
 def read_config(
     source: Mapping[str, Any] | str | os.PathLike[str], settings: Iterable[str] = ()
 ) -> TrainConfig:
-    """Read a configuration.
+    """Read the configuration of a run in facekit's engine.
 
     Args:
         source: Values; or a file of them (its ``preset: RECIPE:PRESET`` names what it changes);
@@ -48,6 +48,36 @@ def read_config(
         ConfigError: If the file is missing or malformed, or a value is wrong.
         UnknownNameError: If there is no such recipe or preset.
     """
+    return TrainConfig.from_mapping(*_values(source, settings))
+
+
+def read_run(
+    source: Mapping[str, Any] | str | os.PathLike[str], settings: Iterable[str] = ()
+) -> TrainConfig | ForeignConfig:
+    """Read the configuration of a run in whoever's loop.
+
+    Args:
+        source: As for :func:`read_config`.
+        settings: As for :func:`read_config`.
+
+    Returns:
+        A :class:`ForeignConfig` where another framework's trainer runs, else a
+        :class:`TrainConfig`; the recipe's options not yet checked.
+
+    Raises:
+        ConfigError: If the file is missing or malformed, or a value is wrong.
+        UnknownNameError: If there is no such recipe or preset.
+    """
+    values, name = _values(source, settings)
+    if is_foreign(str(values.get("recipe", ""))):
+        return ForeignConfig.from_mapping(values, name)
+    return TrainConfig.from_mapping(values, name)
+
+
+def _values(
+    source: Mapping[str, Any] | str | os.PathLike[str], settings: Iterable[str]
+) -> tuple[dict[str, Any], str]:
+    """Return a configuration's values, presets and changes in them, and its name."""
     name = "configuration" if isinstance(source, Mapping) else str(source)
     values = dict(source) if isinstance(source, Mapping) else _read(str(source))
     if preset := values.pop("preset", None):
@@ -56,7 +86,7 @@ def read_config(
         values = apply(values, setting)
     # A run without a name of its own is called after what it was made from.
     values.setdefault("out", str(Path("runs") / Path(name.replace(":", "-")).stem))
-    return TrainConfig.from_mapping(values, name)
+    return values, name
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
