@@ -38,6 +38,7 @@ PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
 MMDET_TESTS = "tests/detectors/test_mmdet*.py"
+TFOD_TESTS = "tests/detectors/test_tfod*.py"
 
 
 def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("test",)) -> None:
@@ -110,6 +111,17 @@ def mmdet(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def tfod(session: nox.Session) -> None:
+    """TF Object Detection's graphs by TensorFlow and LiteRT, in one process with PyTorch."""
+    # The build for CPUs is as good, and a fraction of the size: hence not the extra `tfod`.
+    session.install("tensorflow-cpu>=2.16", "onnx>=1.17")
+    _install(session, "litert", "mask_rcnn")
+    tests = ("tests/tfgraphs", "tests/test_coexistence.py", *sorted(ROOT.glob(TFOD_TESTS)))
+    packages = "tensorflow,ai_edge_litert,onnx,torch,torchvision"
+    _pytest(session, *map(str, tests), require=packages)
+
+
+@nox.session(python=OLDEST)
 def supervision(session: nox.Session) -> None:
     """The conversion to supervision's result type."""
     _install(session, "supervision")
@@ -140,6 +152,7 @@ def coverage(session: nox.Session) -> None:
     if "tfod" not in measured:
         session.warn("the tfod session has not run: its modules are left out")
         omitted += ["*/facekit/tfapi/*", "*/training/tfod*", "*/cli/tfod*"]
+        omitted += ["*/facekit/tfgraphs/*", "*/facekit/coexistence.py", "*/detectors/tfod.py"]
     session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 

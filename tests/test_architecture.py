@@ -27,6 +27,7 @@ ADAPTER = {
     "networks",
     "pickled_arrays",
     "protocols",
+    "tfgraphs",
     "types",
     "weights",
 }
@@ -45,12 +46,14 @@ ALLOWED: dict[str, set[str]] = {
     "batches": {"errors", "images", "types"},
     "protocols": {"boxes", "images", "types"},
     "config": {"errors", "registry"},
-    "registry": {"config", "errors", "protocols"},
+    "coexistence": set(),
+    "registry": {"coexistence", "config", "errors", "protocols"},
     "weights": {"atomic", "config", "errors", "registry"},
     "engines": {"errors", "protocols", "registry"},
     "networks": set(),
     "mmlab": {"atomic", "errors", "networks"},
     "tfapi": {"atomic", "errors"},
+    "tfgraphs": {"coexistence", "datasets", "errors"},
     "detectors": ADAPTER,
     "landmarkers": ADAPTER,
     "classifiers": ADAPTER,
@@ -107,6 +110,7 @@ ALLOWED: dict[str, set[str]] = {
 ANYTHING = {"cli", "__init__"}
 
 HEAVY = {
+    "ai_edge_litert",
     "detectron2",
     "jax",
     "lightning",
@@ -130,6 +134,7 @@ HEAVY_ROOMS = {
     "networks",
     "summary",
     "tfapi",
+    "tfgraphs",
     "training",
 }
 
