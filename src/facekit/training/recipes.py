@@ -28,6 +28,7 @@ RECIPES: Final[dict[str, str]] = {
     "classify": "facekit.training.classify:Classify",
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
+    "mmdet": "facekit.training.mmdet:MMDetTraining",
     "ssd": "facekit.training.ssd:Ssd",
 }
 """Name to ``module:Class``."""
@@ -45,7 +46,12 @@ class Needs(NamedTuple):
     install: str
 
 
-FOREIGN: Final[dict[str, Needs]] = {}
+FOREIGN: Final[dict[str, Needs]] = {
+    "mmdet": Needs(
+        ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
+        'pip install "facekit[mmdet]"',
+    ),
+}
 """Those of :data:`RECIPES` that run another framework's trainer, and what it needs; see
 :mod:`facekit.training.foreign`."""
 
