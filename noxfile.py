@@ -38,6 +38,7 @@ PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
 MMDET_TESTS = ("tests/detectors/test_mmdet*.py", "tests/training/test_mmdet*.py")
+TFOD_TESTS = "tests/detectors/test_tfod*.py"
 
 
 def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("test",)) -> None:
@@ -52,8 +53,8 @@ def _pytest(session: nox.Session, *paths: str, require: str = "") -> None:
         "COVERAGE_FILE": str(ROOT / f".coverage.{session.name}"),
         "FACEKIT_REQUIRE": require,
     }
-    measured = ("--cov", "--cov-report=", "--cov-fail-under=0")
-    session.run("pytest", *measured, *paths, *session.posargs, env=env)
+    options = ("-n", "auto", "--cov", "--cov-report=", "--cov-fail-under=0")
+    session.run("pytest", *options, *paths, *session.posargs, env=env)
 
 
 @nox.session(python=PYTHONS)
@@ -81,13 +82,13 @@ def haar(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def torch(session: nox.Session) -> None:
-    """PyTorch, OpenVINO, export and every optional part of datasets, together.
+    """PyTorch, OpenVINO, NNCF, export and every optional part of datasets, together.
 
     FACEKIT_TORCH may name a CPU build of torch.
     """
     session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
-    _install(session, "torch", "export", "openvino", "eval", "tfrecord")
-    engines = "torch,safetensors,onnx,onnxscript,openvino"
+    _install(session, "torch", "export", "openvino", "int8", "eval", "tfrecord")
+    engines = "torch,safetensors,onnx,onnxscript,openvino,nncf"
     _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
 
 
@@ -111,6 +112,17 @@ def mmdet(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def tfod(session: nox.Session) -> None:
+    """TF Object Detection's graphs by TensorFlow and LiteRT, in one process with PyTorch."""
+    # The build for CPUs is as good, and a fraction of the size: hence not the extra `tfod`.
+    session.install("tensorflow-cpu>=2.16", "onnx>=1.17")
+    _install(session, "litert", "mask_rcnn")
+    tests = ("tests/tfgraphs", "tests/test_coexistence.py", *sorted(ROOT.glob(TFOD_TESTS)))
+    packages = "tensorflow,ai_edge_litert,onnx,torch,torchvision"
+    _pytest(session, *map(str, tests), require=packages)
+
+
+@nox.session(python=OLDEST)
 def supervision(session: nox.Session) -> None:
     """The conversion to supervision's result type."""
     _install(session, "supervision")
@@ -130,7 +142,7 @@ def coverage(session: nox.Session) -> None:
     if "torch" not in measured:
         session.warn("the torch session has not run: its modules are left out")
         omitted += ["*/networks/*", "*/engines/openvino.py", "*/engines/torch.py"]
-        omitted += ["*/export/onnx.py", "*/summary/torch.py"]
+        omitted += ["*/export/onnx.py", "*/export/quantise.py", "*/summary/torch.py"]
     if "train" not in measured:
         session.warn("the train session has not run: its modules are left out")
         omitted += ["*/facekit/training/*", "*/cli/train_run.py"]
@@ -138,6 +150,9 @@ def coverage(session: nox.Session) -> None:
     if "mmdet" not in measured:
         session.warn("the mmdet session has not run: its modules are left out")
         omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py", "*/training/mmdet*.py"]
+    if "tfod" not in measured:
+        session.warn("the tfod session has not run: its modules are left out")
+        omitted += ["*/facekit/tfgraphs/*", "*/facekit/coexistence.py", "*/detectors/tfod.py"]
     session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 

@@ -27,6 +27,7 @@ ADAPTER = {
     "networks",
     "pickled_arrays",
     "protocols",
+    "tfgraphs",
     "types",
     "weights",
 }
@@ -45,11 +46,13 @@ ALLOWED: dict[str, set[str]] = {
     "batches": {"errors", "images", "types"},
     "protocols": {"boxes", "images", "types"},
     "config": {"errors", "registry"},
-    "registry": {"config", "errors", "protocols"},
+    "coexistence": set(),
+    "registry": {"coexistence", "config", "errors", "protocols"},
     "weights": {"atomic", "config", "errors", "registry"},
     "engines": {"errors", "protocols", "registry"},
     "networks": set(),
     "mmlab": {"atomic", "errors", "networks"},
+    "tfgraphs": {"coexistence", "datasets", "errors"},
     "detectors": ADAPTER,
     "landmarkers": ADAPTER,
     "classifiers": ADAPTER,
@@ -79,7 +82,7 @@ ALLOWED: dict[str, set[str]] = {
         "types",
         "weights",
     },
-    "export": {"atomic", "engines", "errors", "images", "registry", "weights"},
+    "export": {"atomic", "engines", "errors", "images", "registry", "types", "weights"},
     "summary": {"engines", "errors", "registry", "weights"},
     "training": {
         "atomic",
@@ -106,11 +109,13 @@ ALLOWED: dict[str, set[str]] = {
 ANYTHING = {"cli", "__init__"}
 
 HEAVY = {
+    "ai_edge_litert",
     "detectron2",
     "jax",
     "lightning",
     "mmcv",
     "mmdet",
+    "nncf",
     "onnx",
     "onnxruntime",
     "openvino",
@@ -127,6 +132,7 @@ HEAVY_ROOMS = {
     "mmlab",
     "networks",
     "summary",
+    "tfgraphs",
     "training",
 }
 

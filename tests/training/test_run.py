@@ -56,7 +56,7 @@ def test_any_number_of_workers_gives_the_same_weights(tiny: Any, difference: Dif
     assert difference(alone.folder.last, other.folder.last) > 0
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "muon"])
 def test_a_run_stopped_anywhere_ends_bit_for_bit_where_the_undisturbed_one_does(
     tiny: Any, difference: Difference, name: str
 ) -> None:
@@ -110,6 +110,11 @@ def test_an_item_that_cannot_be_made_stops_the_run_in_one_line(tiny: Any, worker
 
 
 # Eager compiles as far as it goes without a C++ compiler, which takes minutes.
+def test_a_killed_worker_is_an_error_that_says_how_to_go_on(tiny: Any) -> None:
+    with pytest.raises(TrainingError, match=r"was killed at step \d+: .* --resume$"):
+        tiny(deadly=3, workers=1)
+
+
 @pytest.mark.parametrize("compiler", [False, "eager"])
 def test_mixed_precision_and_compiled_networks_train(tiny: Any, compiler: bool | str) -> None:
     result = tiny(precision="bf16", compile=compiler, channels_last=True, epochs=1)

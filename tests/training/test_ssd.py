@@ -232,7 +232,7 @@ def test_folding_and_saving_change_no_answer(require: Any, tmp_path: Path) -> No
 def test_onnx_files_of_other_networks_are_refused(require: Any) -> None:
     require("onnx")
     weights = importlib.import_module("facekit.training.ssd_weights")
-    with pytest.raises(WeightsError, match="weights of another network: it has no"):
+    with pytest.raises(WeightsError, match="weights are of another network: there is no"):
         weights.load("resnet18")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -26,6 +27,8 @@ class TinyOptions(RecipeOptions):
     """The item whose target is no number."""
     missing: int | None = None
     """The item whose photo is not there."""
+    deadly: int | None = None
+    """The item whose making kills its process."""
     frozen: bool = False
     measures: str = "error"
     """What the validation calls its number."""
@@ -53,6 +56,8 @@ class Crops:
     def __getitem__(self, key: ItemKey) -> tuple[torch.Tensor, torch.Tensor]:
         if key.index == self._options.missing:
             read_image("nowhere.jpg")
+        if key.index == self._options.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
         room = len(self._photo) - SIDE
         y, x = key.random().integers(room, size=2)
         crop = torch.from_numpy(self._photo[y : y + SIDE, x : x + SIDE].transpose(2, 0, 1).copy())

@@ -14,6 +14,7 @@ from facekit.cli import (
     convert,
     dataset,
     detect,
+    detectron2,
     evaluate,
     export,
     mmdet,
@@ -43,6 +44,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("convert")(convert.convert)
 app.command("train")(train.train)
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(detectron2.app, name="detectron2")
 app.add_typer(mmdet.app, name="mmdet")
 
 

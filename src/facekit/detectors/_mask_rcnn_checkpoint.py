@@ -6,6 +6,7 @@ arrays, and calls nothing that the file names.
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import safetensors
 import torch
 
 from facekit.engines.torch import check_keys, load_state_dict
@@ -20,15 +22,24 @@ from facekit.errors import WeightsError
 from facekit.networks.mask_rcnn import MaskRCNN
 from facekit.pickled_arrays import PickledArray, Refused, load
 
-__all__ = ["load_checkpoint"]
+__all__ = ["CONFIG_KEY", "embedded_config", "load_checkpoint", "start_from"]
 
 StateDict = dict[str, Any]
+
+CONFIG_KEY: Final = "detectron2"
+"""Under which a ``.safetensors`` file's metadata has its configuration, as JSON."""
 
 _PICKLES: Final = (".pkl", ".pickle")
 _CONSTANTS: Final = re.compile(
     r"^pixel_(mean|std)$|\.anchor_generator\.cell_anchors\.\d+$|\.num_batches_tracked$"
 )
 """What old checkpoints hold of the configuration, and counters that only training reads."""
+
+_TRUNK: Final = "backbone.bottom_up."
+_OF_CLASSES: Final = re.compile(
+    r"^roi_heads\.(box_predictor\.(cls_score|bbox_pred)|mask_head\.predictor)\."
+)
+"""What a model of other classes has in another shape."""
 
 _MASKS: Final = "roi_heads.mask_head."
 _SCORES: Final = "roi_heads.box_predictor.cls_score.weight"
@@ -45,22 +56,91 @@ def load_checkpoint(network: MaskRCNN, path: Path) -> None:
         WeightsError: If the file is damaged, would run code, or is of another network.
     """
     expected = network.state_dict()
-    if path.suffix.lower() in _PICKLES:
-        state = _read_pickle(path, expected)
-    else:
-        state, _ = load_state_dict(path)
-    state = {
-        key: value
-        for key, value in state.items()
-        if key in expected or _CONSTANTS.search(key) is None
-    }
-    if network.settings.mask is None:
-        # Faster R-CNN of a Mask R-CNN's weights: the boxes are the same.
-        state = {key: value for key, value in state.items() if not key.startswith(_MASKS)}
+    state = _read(path, expected)
+    # Faster R-CNN of a Mask R-CNN's weights: the boxes are the same.
+    state = {key: value for key, value in state.items() if _wanted(network, key)}
     _add_identities(state, expected)
     _check_classes(path, state, network.settings.classes)
     check_keys(path, expected, state)
     network.load_state_dict(state, strict=False)
+
+
+def start_from(network: MaskRCNN, path: Path) -> list[str]:
+    """Give a network what a checkpoint of other classes, or of a trunk alone, has for it.
+
+    What depends on the classes is left as it is where its shape differs; so are the pyramid and
+    the heads if the checkpoint has no weight of them.
+
+    Args:
+        network: To be trained.
+        path: See `load_checkpoint`.
+
+    Returns:
+        The names of the weights that the checkpoint does not give.
+
+    Raises:
+        WeightsError: If the file is damaged, would run code, or is of another network.
+    """
+    expected = network.state_dict()
+    state = {key: value for key, value in _read(path, expected).items() if _wanted(network, key)}
+    _add_identities(state, expected)
+    others = {
+        key
+        for key, value in expected.items()
+        if _OF_CLASSES.match(key) and (key not in state or state[key].shape != value.shape)
+    }
+    if all(key.startswith(_TRUNK) or key not in expected for key in state):
+        others = {key for key in expected if not key.startswith(_TRUNK)}
+    given = {key: value for key, value in state.items() if key not in others}
+    check_keys(path, {key: expected[key] for key in expected if key not in others}, given)
+    network.load_state_dict(given, strict=False)
+    return sorted(others)
+
+
+def embedded_config(path: Path) -> dict[str, Any] | None:
+    """Return the configuration that a ``.safetensors`` file has of its own, or ``None``.
+
+    Args:
+        path: Any checkpoint.
+
+    Raises:
+        WeightsError: If the file is damaged.
+    """
+    if path.suffix.lower() != ".safetensors":
+        return None
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(CONFIG_KEY)
+    except safetensors.SafetensorError as error:
+        reason = f"damaged, or not a safetensors file: {str(error).splitlines()[0]}"
+        raise WeightsError(path, reason) from error
+    try:
+        values = json.loads(text) if text is not None else None
+    except ValueError as error:
+        raise WeightsError(path, f"its configuration is damaged: {error}") from error
+    return values if isinstance(values, dict) else None
+
+
+def _read(path: Path, expected: Mapping[str, Any]) -> StateDict:
+    """Return a checkpoint's weights, without constants that the network has of its own.
+
+    Raises:
+        WeightsError: See `load_checkpoint`.
+    """
+    if path.suffix.lower() in _PICKLES:
+        state = _read_pickle(path, expected)
+    else:
+        state, _ = load_state_dict(path)
+    return {
+        key: value
+        for key, value in state.items()
+        if key in expected or _CONSTANTS.search(key) is None
+    }
+
+
+def _wanted(network: MaskRCNN, key: str) -> bool:
+    """Say whether a network has a place for a weight: Faster R-CNN has none for masks."""
+    return network.settings.mask is not None or not key.startswith(_MASKS)
 
 
 def _add_identities(state: StateDict, expected: Mapping[str, Any]) -> None:

@@ -26,7 +26,14 @@ from facekit.networks.mask_rcnn_settings import (
     RpnSettings,
 )
 
-__all__ = ["Detectron2Config", "read_config"]
+__all__ = [
+    "FPN_BASE",
+    "Detectron2Config",
+    "laid_over",
+    "parse_config",
+    "read_config",
+    "read_values",
+]
 
 SUPPORTED: Final = "supported are Faster and Mask R-CNN with a ResNet or ResNeXt of depth 50 to 152"
 _BASE: Final = "_BASE_"
@@ -233,6 +240,30 @@ def _pooler(head: _BoxHead | _MaskHead) -> PoolerSettings:
     )
 
 
+FPN_BASE: Final[Mapping[str, Any]] = {
+    "MODEL": {
+        "META_ARCHITECTURE": "GeneralizedRCNN",
+        "BACKBONE": {"NAME": "build_resnet_fpn_backbone"},
+        "RESNETS": {"OUT_FEATURES": list(_TRUNK)},
+        "FPN": {"IN_FEATURES": list(_TRUNK)},
+        "ANCHOR_GENERATOR": {
+            "SIZES": [[32], [64], [128], [256], [512]],
+            "ASPECT_RATIOS": [[0.5, 1.0, 2.0]],
+        },
+        "RPN": {
+            "IN_FEATURES": list(_LEVELS),
+            "PRE_NMS_TOPK_TEST": 1000,
+            "POST_NMS_TOPK_TEST": 1000,
+        },
+        "ROI_HEADS": {"NAME": "StandardROIHeads", "IN_FEATURES": list(_LEVELS[:-1])},
+        "ROI_BOX_HEAD": {"NAME": "FastRCNNConvFCHead", "NUM_FC": 2, "POOLER_RESOLUTION": 7},
+        "ROI_MASK_HEAD": {"NUM_CONV": 4, "POOLER_RESOLUTION": 14},
+    },
+    "VERSION": 2,
+}
+"""What makes Detectron2's defaults an R-CNN of depth 50 with an FPN."""
+
+
 def read_config(path: Path) -> Detectron2Config:
     """Read a configuration and the ones that it is based on.
 
@@ -243,17 +274,42 @@ def read_config(path: Path) -> Detectron2Config:
         ConfigError: If a file is missing or no YAML, a value has a wrong type, or the model is one
             that facekit's network cannot be.
     """
-    values = _merged(path, ())
+    return parse_config(read_values(path), str(path))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Return the values of a configuration and the ones that it is based on, unchecked.
+
+    Args:
+        path: See `read_config`.
+
+    Raises:
+        ConfigError: If a file is missing or no YAML.
+    """
+    return _merged(path, ())
+
+
+def parse_config(values: Mapping[str, Any], source: str) -> Detectron2Config:
+    """Check a configuration's values.
+
+    Args:
+        values: Sections like ``MODEL``.
+        source: Where they came from, for messages.
+
+    Raises:
+        ConfigError: If a value has a wrong type, or the model is one that facekit's network
+            cannot be.
+    """
     try:
         config = Detectron2Config.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         got = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"
-        raise ConfigError(f"{path}: {place}: {first['msg']}{got}") from error
+        raise ConfigError(f"{source}: {place}: {first['msg']}{got}") from error
     reason = _refusal(config)
     if reason:
-        raise ConfigError(f"{path}: {reason}; {SUPPORTED} and an FPN, from p2 to p6")
+        raise ConfigError(f"{source}: {reason}; {SUPPORTED} and an FPN, from p2 to p6")
     return config
 
 
@@ -279,17 +335,22 @@ def _merged(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for base in [bases] if isinstance(bases, str) else bases:
         folder = path.parent / Path(str(base)).expanduser()
-        merged = _over(merged, _merged(folder, (*above, path.resolve())))
-    return _over(merged, values)
+        merged = laid_over(merged, _merged(folder, (*above, path.resolve())))
+    return laid_over(merged, values)
 
 
-def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge sections; the second's values win."""
+def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge sections; the second's values win.
+
+    Args:
+        base: A configuration's values.
+        top: Those that win.
+    """
     merged = dict(base)
     for key, value in top.items():
         old = merged.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _over(old, value) if both else value  # type: ignore[arg-type] # both are dicts
+        merged[key] = laid_over(old, value) if both else value  # type: ignore[arg-type] # both are dicts
     return merged
 
 

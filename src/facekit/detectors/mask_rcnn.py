@@ -11,21 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
-from PIL import Image
 from pydantic import Field, model_validator
 
 from facekit import weights
 from facekit.batches import read_chunks
 from facekit.boxes import IDENTITY
-from facekit.detectors._mask_rcnn_checkpoint import load_checkpoint
-from facekit.detectors._mask_rcnn_config import Detectron2Config, read_config
+from facekit.detectors._mask_rcnn_checkpoint import embedded_config, load_checkpoint
+from facekit.detectors._mask_rcnn_config import Detectron2Config, parse_config, read_config
+from facekit.detectors._mask_rcnn_images import Input, brought_back
 from facekit.errors import BackendError, ConfigError
 from facekit.images import ImageLike, RgbImage
-from facekit.masks import RleMask
-from facekit.networks.mask_rcnn import Instances, MaskRCNN, padded_size, paste
-from facekit.networks.mask_rcnn_boxes import clip, larger_than
+from facekit.networks.mask_rcnn import Instances, MaskRCNN, padded_size
 from facekit.protocols import DetectorOptions
 from facekit.types import Detections
 
@@ -57,6 +54,7 @@ class MaskRCNNDetector:
             weights: The checkpoint: Detectron2's ``.pth``, the model zoo's ``.pkl``, or
                 ``.safetensors``.
             config: The YAML that it was trained with; ``_BASE_`` files are looked for beside it.
+                What facekit trained has its configuration within.
             sha256: The hash that the weights must have; checked before they are read.
             class_names: The names of the model's classes, which its files do not hold.
             face_class: The name or the number, from 0, of the class to keep; by default all.
@@ -68,7 +66,7 @@ class MaskRCNNDetector:
         """
 
         weights: Path
-        config: Path
+        config: Path | None = None
         sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
         class_names: tuple[str, ...] | None = None
         face_class: int | str | None = None
@@ -105,9 +103,9 @@ class MaskRCNNDetector:
             BackendError: If the device is not there.
         """
         self._options = options
-        config = read_config(options.config)
         path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
-        self._input = _Input.of(config, options)
+        config = _config(options.config, path)
+        self._input = _input(config, options)
         settings = config.settings()
         self.score_threshold = settings.box.score_threshold
         if options.score_threshold is not None:
@@ -166,78 +164,43 @@ class MaskRCNNDetector:
             image_size: Height and width of the photo, pixels.
             input_size: Height and width of the network's input, without its padding.
         """
-        height, width = image_size
-        scale = torch.tensor([width / input_size[1], height / input_size[0]] * 2)
-        boxes = clip(found.boxes * scale, image_size)
-        kept = larger_than(boxes, 0)
-        if self._face is not None:
-            kept &= found.classes == self._face
-        masks = None
-        if found.masks is not None:
-            pairs = zip(found.masks[kept], boxes[kept], strict=True)
-            masks = tuple(_run_lengths(mask, box, image_size) for mask, box in pairs)
+        answer = brought_back(found, image_size, input_size, self._face)
         return Detections(
-            boxes=boxes[kept].numpy(),
-            scores=found.scores[kept].numpy(),
+            boxes=answer.boxes,
+            scores=answer.scores,
             image_size=image_size,
-            class_ids=None if len(self.class_names) == 1 else found.classes[kept].numpy(),
-            masks=masks,
+            class_ids=None if len(self.class_names) == 1 else answer.classes,
+            masks=answer.masks,
             box_transform=self.box_transform,
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Input:
-    """How a photo becomes the network's input.
+def _config(given: Path | None, weights_path: Path) -> Detectron2Config:
+    """Read the configuration from its file, or from within the weights.
 
-    Attributes:
-        shortest: Pixels of the shorter side; 0 leaves the photo's size.
-        longest: Pixels of the longer side at most.
-        bgr: Whether the network sees BGR.
+    Raises:
+        ConfigError: If there is none, or it is wrong.
+        WeightsError: If the weights are damaged.
     """
-
-    shortest: int
-    longest: int
-    bgr: bool
-
-    @classmethod
-    def of(cls, config: Detectron2Config, options: MaskRCNNDetector.Options) -> Self:
-        """Read the configuration, which options override."""
-        own = config.INPUT
-        return cls(
-            own.MIN_SIZE_TEST if options.min_size is None else options.min_size,
-            own.MAX_SIZE_TEST if options.max_size is None else options.max_size,
-            own.FORMAT == "BGR",
+    if given is not None:
+        return read_config(given)
+    values = embedded_config(weights_path)
+    if values is None:
+        raise ConfigError(
+            f"{weights_path}: does not hold its own configuration: give the YAML that it was "
+            "trained with as `config`"
         )
-
-    def size(self, height: int, width: int) -> Size:
-        """Return the input's height and width: ``ResizeShortestEdge.get_output_shape``."""
-        if self.shortest == 0:
-            return height, width
-        scale = self.shortest * 1.0 / min(height, width)
-        sides = [scale * height, scale * width]
-        sides[int(width < height)] = self.shortest * 1.0
-        if max(sides) > self.longest:
-            shrink = self.longest * 1.0 / max(sides)
-            sides = [side * shrink for side in sides]
-        # Detectron2 fails on what shrinks to nothing.
-        down, across = (max(int(side + 0.5), 1) for side in sides)
-        return down, across
-
-    def prepare(self, image: RgbImage) -> Any:  # noqa: ANN401 - a tensor
-        """Return float32 ``(3, height, width)`` in 0..255."""
-        height, width = self.size(*image.shape[:2])
-        resized = np.asarray(
-            Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-        )
-        planes = (resized[..., ::-1] if self.bgr else resized).transpose(2, 0, 1)
-        return torch.from_numpy(planes.astype(np.float32, order="C"))
+    return parse_config(values, str(weights_path))
 
 
-def _run_lengths(mask: Any, box: Any, size: Size) -> RleMask:  # noqa: ANN401 - tensors
-    """Lay one mask over its box, and encode it."""
-    patch, corner = paste(mask, box, size)
-    return RleMask.from_patch(patch.numpy(), corner, size)
+def _input(config: Detectron2Config, options: MaskRCNNDetector.Options) -> Input:
+    """Read the configuration, which options override."""
+    own = config.INPUT
+    return Input(
+        own.MIN_SIZE_TEST if options.min_size is None else options.min_size,
+        own.MAX_SIZE_TEST if options.max_size is None else options.max_size,
+        own.FORMAT == "BGR",
+    )
 
 
 def _class_names(options: MaskRCNNDetector.Options, classes: int) -> tuple[str, ...]:
@@ -250,8 +213,8 @@ def _class_names(options: MaskRCNNDetector.Options, classes: int) -> tuple[str, 
         return ("face",) if classes == 1 else tuple(str(index) for index in range(classes))
     if len(options.class_names) != classes:
         raise ConfigError(
-            f"class_names has {len(options.class_names)} names, but {options.config}: "
-            f"MODEL.ROI_HEADS.NUM_CLASSES is {classes}"
+            f"class_names has {len(options.class_names)} names, but "
+            f"{options.config or options.weights}: MODEL.ROI_HEADS.NUM_CLASSES is {classes}"
         )
     return options.class_names
 

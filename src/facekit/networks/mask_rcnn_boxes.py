@@ -14,7 +14,15 @@ from typing import Final
 import torch
 from torch import Tensor
 
-__all__ = ["apply_deltas", "cell_anchors", "clip", "finite", "grid_anchors", "larger_than"]
+__all__ = [
+    "apply_deltas",
+    "cell_anchors",
+    "clip",
+    "deltas_between",
+    "finite",
+    "grid_anchors",
+    "larger_than",
+]
 
 Quad = tuple[float, float, float, float]
 
@@ -86,6 +94,22 @@ def apply_deltas(deltas: Tensor, boxes: Tensor, weights: Quad) -> Tensor:
     height = torch.exp(dh) * heights[:, None]
     corners = (x - 0.5 * width, y - 0.5 * height, x + 0.5 * width, y + 0.5 * height)
     return torch.stack(corners, dim=-1).reshape(deltas.shape)
+
+
+def deltas_between(boxes: Tensor, targets: Tensor, weights: Quad) -> Tensor:
+    """Return the deltas by which `apply_deltas` makes targets of boxes.
+
+    Args:
+        boxes: ``(n, 4)`` xyxy, each of an area.
+        targets: ``(n, 4)`` xyxy, each of an area.
+        weights: What the deltas are multiplied by.
+
+    Returns:
+        ``(n, 4)`` dx, dy, dw, dh.
+    """
+    before, after = boxes[:, 2:] - boxes[:, :2], targets[:, 2:] - targets[:, :2]
+    moved = (targets[:, :2] + 0.5 * after) - (boxes[:, :2] + 0.5 * before)
+    return torch.cat([moved / before, torch.log(after / before)], dim=1) * boxes.new_tensor(weights)
 
 
 def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:

@@ -112,9 +112,47 @@ class ProposalNetwork(nn.Module):
             levels: p2 to p6 of the batch.
             sizes: Height and width of each image within its padding, pixels of the input.
         """
+        return self.best(self.rpn_head(levels), self.anchors(levels), sizes)
+
+    def anchors(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Return the anchors of each level, ``(rows * columns * k, 4)`` xyxy, pixels of the input.
+
+        Args:
+            levels: p2 to p6 of the batch.
+        """
+        return [
+            grid_anchors(
+                self.get_buffer(f"cell_anchors{index}"),
+                level.shape[-2],
+                level.shape[-1],
+                stride=STRIDES[index],
+                offset=self.settings.offset,
+            )
+            for index, level in enumerate(levels)
+        ]
+
+    def best(
+        self,
+        answers: Sequence[tuple[Tensor, Tensor]],
+        anchors: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        *,
+        before_nms: int | None = None,
+        after_nms: int | None = None,
+    ) -> list[Proposals]:
+        """Turn the head's answers into regions.
+
+        Args:
+            answers: Of `rpn_head`.
+            anchors: Of `anchors`.
+            sizes: See `forward`.
+            before_nms: Instead of `RpnSettings.before_nms`.
+            after_nms: Instead of `RpnSettings.after_nms`.
+        """
+        most = before_nms or self.settings.before_nms
         best = [
-            self._best(index, logits, deltas, levels[index].shape[-2:])
-            for index, (logits, deltas) in enumerate(self.rpn_head(levels))
+            self._best(own, logits, deltas, most)
+            for own, (logits, deltas) in zip(anchors, answers, strict=True)
         ]
         boxes, logits = (torch.cat([level[i] for level in best], dim=1) for i in range(2))
         numbers = torch.cat(
@@ -123,19 +161,16 @@ class ProposalNetwork(nn.Module):
                 for index, level in enumerate(best)
             ]
         )
-        return [self._select(boxes[i], logits[i], numbers, size) for i, size in enumerate(sizes)]
+        kept = after_nms or self.settings.after_nms
+        return [
+            self._select(boxes[i], logits[i], numbers, size, kept) for i, size in enumerate(sizes)
+        ]
 
     def _best(
-        self, index: int, logits: Tensor, deltas: Tensor, shape: Sequence[int]
+        self, anchors: Tensor, logits: Tensor, deltas: Tensor, most: int
     ) -> tuple[Tensor, Tensor]:
         """Return boxes ``(n, k, 4)`` and logits ``(n, k)`` of a level's best anchors."""
-        anchors = grid_anchors(
-            self.get_buffer(f"cell_anchors{index}"),
-            *shape,
-            stride=STRIDES[index],
-            offset=self.settings.offset,
-        )
-        count = min(logits.shape[1], self.settings.before_nms)
+        count = min(logits.shape[1], most)
         top, chosen = logits.topk(count, dim=1)
         images = torch.arange(len(logits), device=logits.device)[:, None]
         boxes = apply_deltas(
@@ -146,7 +181,7 @@ class ProposalNetwork(nn.Module):
         return boxes.view(len(logits), count, 4), top
 
     def _select(
-        self, boxes: Tensor, logits: Tensor, levels: Tensor, size: tuple[int, int]
+        self, boxes: Tensor, logits: Tensor, levels: Tensor, size: tuple[int, int], most: int
     ) -> Proposals:
         """Clip one image's candidates, suppress those of a level, and keep the best."""
         kept = finite(boxes, logits)
@@ -154,5 +189,5 @@ class ProposalNetwork(nn.Module):
         kept = larger_than(boxes, self.settings.min_size)
         boxes, logits, levels = boxes[kept], logits[kept], levels[kept]
         kept = batched_nms(boxes.float(), logits, levels, self.settings.nms_threshold)
-        kept = kept[: self.settings.after_nms]
+        kept = kept[:most]
         return Proposals(boxes[kept], logits[kept])

@@ -53,16 +53,17 @@ class OptimizerConfig(_Part):
     """How weights move.
 
     Attributes:
-        name: ``adamw``, ``adam`` or ``sgd``.
+        name: ``adamw``, ``adam``, ``sgd`` or ``muon``: AdamW with orthogonal steps for weight
+            matrices (:class:`facekit.training.muon.Muon`).
         lr: The learning rate that the schedule scales.
         weight_decay: On every parameter that the recipe's groups do not except.
-        momentum: Of ``sgd``.
+        momentum: Of ``sgd`` and ``muon``, which is usually given 0.95.
         nesterov: Of ``sgd``.
-        betas: Of ``adam`` and ``adamw``.
+        betas: Of ``adam``, ``adamw`` and what ``muon`` leaves to it.
         fused: Make a step one kernel; by default on GPUs.
     """
 
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    name: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
     lr: Positive = 1e-3
     weight_decay: Natural = 0.0
     momentum: Share = 0.9

@@ -22,6 +22,7 @@ from facekit.training.feed import KEYS, Feed
 from facekit.training.folder import RunFolder
 from facekit.training.keys import KeyBatches, seed_of
 from facekit.training.meter import LossMeter
+from facekit.training.muon import Muon
 from facekit.training.recipe import Batch, Items, Recipe
 from facekit.training.schedules import Clock, rate
 
@@ -211,6 +212,8 @@ def _optimizer(config: TrainConfig, groups: list[dict[str, Any]]) -> Optimizer:
     common = {"lr": chosen.lr, "weight_decay": chosen.weight_decay, "fused": fused or None}
     if chosen.name == "sgd":
         return SGD(groups, momentum=chosen.momentum, nesterov=chosen.nesterov, **common)
+    if chosen.name == "muon":
+        return Muon(groups, momentum=chosen.momentum, betas=chosen.betas, **common)
     kind = AdamW if chosen.name == "adamw" else Adam
     return kind(groups, betas=chosen.betas, **common)
 

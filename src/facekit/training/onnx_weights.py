@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from facekit.errors import MissingDependencyError, WeightsError
 
-__all__ = ["hold_norms", "load_folded", "read_model", "stored_weights"]
+__all__ = ["hold_norms", "layers_and_norms", "load_folded", "stored_weights"]
 
 _LEVELS, _SCALE = ".levels", ".scale"  # as facekit.export.weights_bits names them
 _WITH_BIAS = 3
@@ -35,7 +35,7 @@ def hold_norms(network: nn.Module) -> None:
             module.eval()
 
 
-def read_model(path: Path) -> tuple[Any, Any]:
+def _read_model(path: Path) -> tuple[Any, Any]:
     """Read an ONNX file.
 
     Args:
@@ -75,7 +75,7 @@ def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         WeightsError: If it is damaged.
         MissingDependencyError: If onnx is not installed.
     """
-    model, numpy_helper = read_model(path)
+    model, numpy_helper = _read_model(path)
     found = {one.name: torch.tensor(numpy_helper.to_array(one)) for one in model.graph.initializer}
     for name in [one for one in found if one.endswith(_LEVELS)]:
         whole = name.removesuffix(_LEVELS)
@@ -99,15 +99,17 @@ def load_folded(network: nn.Module, stored: Mapping[str, Tensor], path: Path) ->
         WeightsError: If they are another network's.
     """
     state = network.state_dict()
-    filled: dict[str, Tensor] = {}
-    for layer, norm in _layers(network):
-        filled[f"{layer}.weight"] = _taken(stored, f"{layer}.weight", state, path)
-        owner = layer if norm is None else norm
-        if f"{owner}.bias" in state:
-            bias = stored.get(f"{layer}.bias", torch.zeros(len(filled[f"{layer}.weight"])))
-            filled[f"{owner}.bias"] = bias
+    # What no layer below takes is a norm that stands before its convolution, and so was not folded.
+    filled = {name: stored[name] for name in state if name in stored}
+    for layer, norm in layers_and_norms(network):
+        weight = _taken(stored, f"{layer}.weight", state, path)
+        nothing = torch.zeros(len(weight))
+        bias = stored.get(f"{layer}.bias", nothing)
+        filled[f"{layer}.weight"] = weight
+        if f"{layer}.bias" in state:
+            filled[f"{layer}.bias"] = bias if norm is None else nothing
         if norm is not None:
-            filled |= _neutral(network.get_submodule(norm), norm)
+            filled |= {**_neutral(network.get_submodule(norm), norm), f"{norm}.bias": bias}
     counters = {name: state[name] for name in state if name.endswith("num_batches_tracked")}
     try:
         network.load_state_dict({**counters, **filled})
@@ -116,7 +118,7 @@ def load_folded(network: nn.Module, stored: Mapping[str, Tensor], path: Path) ->
         raise WeightsError(path, f"the weights are of another network: {reason}") from error
 
 
-def _layers(network: nn.Module) -> Iterator[tuple[str, str | None]]:
+def layers_and_norms(network: nn.Module) -> Iterator[tuple[str, str | None]]:
     """Yield convolutions and linear layers, each with the batch norm that follows it."""
     leaves = [(name, one) for name, one in network.named_modules() if not [*one.children()]]
     for (name, layer), (after, norm) in itertools.pairwise([*leaves, ("", nn.Identity())]):

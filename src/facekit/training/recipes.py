@@ -26,6 +26,7 @@ __all__ = [
 
 RECIPES: Final[dict[str, str]] = {
     "classify": "facekit.training.classify:Classify",
+    "mask_rcnn": "facekit.training.mask_rcnn:MaskRCNNRecipe",
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
     "mmdet": "facekit.training.mmdet:MMDetTraining",

@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from facekit.config import validate_options
-from facekit.errors import ConfigError
+from facekit.errors import ConfigError, TrainingError
 from facekit.training.bar import watched
 from facekit.training.checkpoints import State
 from facekit.training.config import TrainConfig, check_names
@@ -29,6 +29,7 @@ __all__ = ["train"]
 
 log = logging.getLogger("facekit.training")
 
+_WORKER = "DataLoader worker"  # how torch's message of a worker's death begins; it has no class
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -138,6 +139,15 @@ def _fit(trainer: Trainer, engine: Engine, session: Session) -> None:
     except SystemExit as error:
         # Lightning's answer to the second Ctrl-C.
         raise KeyboardInterrupt from error
+    except RuntimeError as error:
+        if _WORKER not in str(error):
+            raise
+        message = (
+            f"a process that prepares items was killed at step {engine.step}, most often for want "
+            "of memory (fewer workers or a smaller prefetch need less); "
+            f"go on by: facekit train {engine.config.out} --resume"
+        )
+        raise TrainingError(message) from error
     finally:
         session.signals.release()
         if session.keeper is not None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from facekit import datasets, images
-from facekit.datasets.records import ImageRecord
+from facekit.datasets.records import FaceRecord, ImageRecord
 from facekit.errors import ConfigError, DatasetError, ImageError
 from facekit.images import RgbImage
 
@@ -61,6 +61,7 @@ class Photo:
         boxes: (n, 4) float32 xyxy, pixels; every box has an area.
         ignore: (n,) bool: neither to be found nor background.
         labelled: Whether all of its faces have a box.
+        outlines: The polygons ``(k, 2)`` float32 of each face, pixels; none where it has none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Photo:
     boxes: npt.NDArray[np.float32]
     ignore: npt.NDArray[np.bool_]
     labelled: bool = True
+    outlines: tuple[tuple[npt.NDArray[np.float32], ...], ...] = ()
 
 
 def read_photos(source: PhotoSource, max_side: int | None) -> list[Photo]:
@@ -104,7 +106,16 @@ def _read(record: ImageRecord, source: PhotoSource, max_side: int | None) -> Pho
     sized = (rows[:, 2:] > rows[:, :2]).all(axis=1) & np.isfinite(rows).all(axis=1)
     ignore = np.array([face.ignore for face in faces], dtype=bool)
     boxes = (rows[sized] * scale).astype(np.float32)
-    return Photo(record.name, pixels, boxes, ignore[sized], source.labelled)
+    outlines = tuple(_outline(faces[row], scale) for row in np.flatnonzero(sized).tolist())
+    return Photo(record.name, pixels, boxes, ignore[sized], source.labelled, outlines)
+
+
+def _outline(face: FaceRecord, scale: float) -> tuple[npt.NDArray[np.float32], ...]:
+    """Return a face's polygons, shrunk as its photo is."""
+    return tuple(
+        (np.array(flat, dtype=np.float32) * np.float32(scale)).reshape(-1, 2)
+        for flat in face.polygons or ()
+    )
 
 
 def _pixels(record: ImageRecord, source: PhotoSource) -> RgbImage:
