@@ -52,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "engines": {"errors", "protocols", "registry"},
     "networks": set(),
     "mmlab": {"atomic", "errors", "networks"},
+    "tfapi": {"atomic", "errors"},
     "tfgraphs": {"coexistence", "datasets", "errors"},
     "detectors": ADAPTER,
     "landmarkers": ADAPTER,
@@ -100,6 +101,7 @@ ALLOWED: dict[str, set[str]] = {
         "networks",
         "protocols",
         "registry",
+        "tfapi",
         "types",
         "weights",
     },
@@ -132,6 +134,7 @@ HEAVY_ROOMS = {
     "mmlab",
     "networks",
     "summary",
+    "tfapi",
     "tfgraphs",
     "training",
 }

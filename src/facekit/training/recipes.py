@@ -31,6 +31,7 @@ RECIPES: Final[dict[str, str]] = {
     "landmarks": "facekit.training.landmarks:Landmarks",
     "mmdet": "facekit.training.mmdet:MMDetTraining",
     "ssd": "facekit.training.ssd:Ssd",
+    "tfod": "facekit.training.tfod:Tfod",
 }
 """Name to ``module:Class``."""
 
@@ -51,6 +52,11 @@ FOREIGN: Final[dict[str, Needs]] = {
     "mmdet": Needs(
         ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
         'pip install "facekit[mmdet]"',
+    ),
+    "tfod": Needs(
+        ("object_detection", "onnx", "tensorflow", "tf_keras", "tf_slim"),
+        'pip install "facekit[tfod_train]" "tensorflow~=2.21.0" && pip install --no-deps '
+        'tf-models-research-object-detection==2.8.0.post1 "tf-keras~=2.21.0" tf-slim==1.1.0',
     ),
 }
 """Those of :data:`RECIPES` that run another framework's trainer, and what it needs; see
