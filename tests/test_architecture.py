@@ -27,6 +27,7 @@ ADAPTER = {
     "networks",
     "pickled_arrays",
     "protocols",
+    "tfgraphs",
     "types",
     "weights",
 }
@@ -45,11 +46,14 @@ ALLOWED: dict[str, set[str]] = {
     "batches": {"errors", "images", "types"},
     "protocols": {"boxes", "images", "types"},
     "config": {"errors", "registry"},
-    "registry": {"config", "errors", "protocols"},
+    "coexistence": set(),
+    "registry": {"coexistence", "config", "errors", "protocols"},
     "weights": {"atomic", "config", "errors", "registry"},
     "engines": {"errors", "protocols", "registry"},
     "networks": set(),
     "mmlab": {"atomic", "errors", "networks"},
+    "tfapi": {"atomic", "errors"},
+    "tfgraphs": {"coexistence", "datasets", "errors"},
     "detectors": ADAPTER,
     "landmarkers": ADAPTER,
     "classifiers": ADAPTER,
@@ -93,9 +97,11 @@ ALLOWED: dict[str, set[str]] = {
         "images",
         "mean_shape",
         "metrics",
+        "mmlab",
         "networks",
         "protocols",
         "registry",
+        "tfapi",
         "types",
         "weights",
     },
@@ -105,6 +111,7 @@ ALLOWED: dict[str, set[str]] = {
 ANYTHING = {"cli", "__init__"}
 
 HEAVY = {
+    "ai_edge_litert",
     "detectron2",
     "jax",
     "lightning",
@@ -127,6 +134,8 @@ HEAVY_ROOMS = {
     "mmlab",
     "networks",
     "summary",
+    "tfapi",
+    "tfgraphs",
     "training",
 }
 
