@@ -97,6 +97,7 @@ ALLOWED: dict[str, set[str]] = {
         "images",
         "mean_shape",
         "metrics",
+        "mmlab",
         "networks",
         "protocols",
         "registry",

@@ -29,6 +29,7 @@ RECIPES: Final[dict[str, str]] = {
     "mask_rcnn": "facekit.training.mask_rcnn:MaskRCNNRecipe",
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
+    "mmdet": "facekit.training.mmdet:MMDetTraining",
     "ssd": "facekit.training.ssd:Ssd",
     "tfod": "facekit.training.tfod:Tfod",
 }
@@ -48,6 +49,10 @@ class Needs(NamedTuple):
 
 
 FOREIGN: Final[dict[str, Needs]] = {
+    "mmdet": Needs(
+        ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
+        'pip install "facekit[mmdet]"',
+    ),
     "tfod": Needs(
         ("object_detection", "onnx", "tensorflow", "tf_keras", "tf_slim"),
         'pip install "facekit[tfod_train]" "tensorflow~=2.21.0" && pip install --no-deps '
