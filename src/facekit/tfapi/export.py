@@ -221,6 +221,8 @@ def _named(doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         # TensorFlow's and the API's exceptions have no common base.
-        first = next((line for line in str(error).splitlines() if line.strip()), "")
-        message = f"exporting {doing} failed: {type(error).__name__}: {first}"
+        # Of an error in traced code the first line only says that it is one.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = "" if not lines else lines[-1 if lines[0].startswith("in user code") else 0]
+        message = f"exporting {doing} failed: {type(error).__name__}: {told}"
         raise BackendError(message) from error
