@@ -12,6 +12,7 @@ The network is fully convolutional. Upstream stretches every photo to 300 x 300;
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Final, Literal
@@ -24,7 +25,7 @@ from pydantic import Field
 from facekit import weights
 from facekit.batches import read_chunks
 from facekit.boxes import BoxTransform, nms
-from facekit.engines import Engine, FloatArray, create_engine
+from facekit.engines import FloatArray
 from facekit.engines.spec import NetworkSpec
 from facekit.errors import WeightsError
 from facekit.images import ImageLike, RgbImage
@@ -146,24 +147,19 @@ class TinySSD:
         self.box_transform = options.box_transform or type(self).box_transform
         self._path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
         try:
-            self._engine, self._has_boxes = self._create(SPEC.outputs), False
+            self._load(SPEC, has_boxes=False)
         except WeightsError:
             # What is wrong is told of the network, which nearly all files are.
             with contextlib.suppress(WeightsError):
-                self._engine, self._has_boxes = self._create(_BOXES), True
+                self._load(dataclasses.replace(SPEC, outputs=_BOXES), has_boxes=True)
                 return
             raise
 
-    def _create(self, outputs: Sequence[str]) -> Engine:
-        """Load the weights; see :func:`facekit.engines.create_engine`."""
-        return create_engine(
-            self._path,
-            engine=self._options.engine,
-            inputs=SPEC.inputs,
-            outputs=outputs,
-            network=SPEC.network,
-            threads=self._options.threads,
-        )
+    def _load(self, spec: NetworkSpec, *, has_boxes: bool) -> None:
+        """Load the weights as a network of these outputs; see :meth:`NetworkSpec.load`."""
+        options = self._options
+        self._engine = spec.load(self._path, engine=options.engine, threads=options.threads)
+        self._has_boxes = has_boxes
 
     def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
         """Find the faces of each image; see :class:`facekit.protocols.Detector`."""
