@@ -19,6 +19,7 @@ ROOT = TESTS.parent
 ADAPTER = {
     "batches",
     "boxes",
+    "d2",
     "engines",
     "errors",
     "images",
@@ -49,6 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     "weights": {"atomic", "config", "errors", "registry"},
     "engines": {"errors", "protocols", "registry"},
     "networks": set(),
+    "d2": {"engines", "errors", "pickled_arrays"},
     "mmlab": {"atomic", "errors", "networks"},
     "detectors": ADAPTER,
     "landmarkers": ADAPTER,
@@ -119,6 +121,7 @@ HEAVY = {
 }
 HEAVY_ROOMS = {
     "classifiers",
+    "d2",
     "detectors",
     "engines",
     "export",

@@ -74,6 +74,7 @@ def test_built_in_names_come_first_and_each_once() -> None:
         ("detector", "haar"),
         ("detector", "s3fd"),
         ("detector", "mask_rcnn"),
+        ("detector", "detectron2"),
         ("detector", "mmdet"),
         ("landmarker", "resnet18"),
         ("classifier", "s3fd"),

@@ -55,6 +55,7 @@ def test_the_table(facekit: Facekit) -> None:
         ["detector", "haar"],
         ["detector", "s3fd"],
         ["detector", "mask_rcnn"],
+        ["detector", "detectron2"],
         ["detector", "mmdet"],
         ["landmarker", "resnet18"],
     ]

@@ -26,6 +26,7 @@ __all__ = [
 
 RECIPES: Final[dict[str, str]] = {
     "classify": "facekit.training.classify:Classify",
+    "detectron2": "facekit.training.detectron2:Detectron2Recipe",
     "mask_rcnn": "facekit.training.mask_rcnn:MaskRCNNRecipe",
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
@@ -46,7 +47,29 @@ class Needs(NamedTuple):
     install: str
 
 
-FOREIGN: Final[dict[str, Needs]] = {}
+FOREIGN: Final[dict[str, Needs]] = {
+    "detectron2": Needs(
+        (
+            "detectron2",
+            "cloudpickle",
+            "fvcore",
+            "iopath",
+            "matplotlib",
+            "omegaconf",
+            "pycocotools",
+            "safetensors",
+            "tabulate",
+            "tensorboard",
+            "termcolor",
+            "torch",
+            "torchvision",
+            "tqdm",
+            "yacs",
+        ),
+        'pip install "facekit[detectron2]" && pip install --no-build-isolation --no-deps '
+        '"detectron2 @ git+https://github.com/facebookresearch/detectron2"',
+    ),
+}
 """Those of :data:`RECIPES` that run another framework's trainer, and what it needs; see
 :mod:`facekit.training.foreign`."""
 
