@@ -38,6 +38,7 @@ PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
 MMDET_TESTS = "tests/detectors/test_mmdet*.py"
+TFOD_TESTS = "tests/detectors/test_tfod*.py"
 
 
 def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("test",)) -> None:
@@ -81,13 +82,13 @@ def haar(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def torch(session: nox.Session) -> None:
-    """PyTorch, OpenVINO, export and every optional part of datasets, together.
+    """PyTorch, OpenVINO, NNCF, export and every optional part of datasets, together.
 
     FACEKIT_TORCH may name a CPU build of torch.
     """
     session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
-    _install(session, "torch", "export", "openvino", "eval", "tfrecord")
-    engines = "torch,safetensors,onnx,onnxscript,openvino"
+    _install(session, "torch", "export", "openvino", "int8", "eval", "tfrecord")
+    engines = "torch,safetensors,onnx,onnxscript,openvino,nncf"
     _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
 
 
@@ -96,7 +97,8 @@ def train(session: nox.Session) -> None:
     """Training, what becomes of it and `mask_rcnn`, with torchvision and the torch of its wheel."""
     _install(session, "train", "export", "mask_rcnn")
     detectors = sorted(path.as_posix() for path in Path("tests/detectors").glob("test_mask_rcnn*"))
-    paths = ("tests/training", "tests/cli/test_train.py", *detectors)
+    commands = ("tests/cli/test_train.py", "tests/cli/test_detectron2.py")
+    paths = ("tests/training", *commands, *detectors)
     frameworks = "torch,torchvision,lightning,tensorboard,safetensors,onnx,onnxscript"
     _pytest(session, *paths, require=frameworks)
 
@@ -107,6 +109,17 @@ def mmdet(session: nox.Session) -> None:
     _install(session, "mmdet", "export")
     tests = ("tests/mmlab", "tests/cli/test_mmdet.py", *sorted(ROOT.glob(MMDET_TESTS)))
     _pytest(session, *map(str, tests), require="torch,torchvision,mmcv,mmdet,mmengine,onnx")
+
+
+@nox.session(python=OLDEST)
+def tfod(session: nox.Session) -> None:
+    """TF Object Detection's graphs by TensorFlow and LiteRT, in one process with PyTorch."""
+    # The build for CPUs is as good, and a fraction of the size: hence not the extra `tfod`.
+    session.install("tensorflow-cpu>=2.16", "onnx>=1.17")
+    _install(session, "litert", "mask_rcnn")
+    tests = ("tests/tfgraphs", "tests/test_coexistence.py", *sorted(ROOT.glob(TFOD_TESTS)))
+    packages = "tensorflow,ai_edge_litert,onnx,torch,torchvision"
+    _pytest(session, *map(str, tests), require=packages)
 
 
 @nox.session(python=OLDEST)
@@ -125,11 +138,12 @@ def coverage(session: nox.Session) -> None:
         session.error("no session has run tests yet")
     session.log(f"covered by: {', '.join(sorted(measured))}")
     session.run("coverage", "combine", "--keep")
-    omitted = []
+    # No session can install Detectron2: docs/backends/detectron2.md has its last real run.
+    omitted = ["*/facekit/d2/*", "*/detectors/detectron2.py", "*/training/detectron2*.py"]
     if "torch" not in measured:
         session.warn("the torch session has not run: its modules are left out")
         omitted += ["*/networks/*", "*/engines/openvino.py", "*/engines/torch.py"]
-        omitted += ["*/export/onnx.py", "*/summary/torch.py"]
+        omitted += ["*/export/onnx.py", "*/export/quantise.py", "*/summary/torch.py"]
     if "train" not in measured:
         session.warn("the train session has not run: its modules are left out")
         omitted += ["*/facekit/training/*", "*/cli/train_run.py"]
@@ -137,6 +151,10 @@ def coverage(session: nox.Session) -> None:
     if "mmdet" not in measured:
         session.warn("the mmdet session has not run: its modules are left out")
         omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py"]
+    if "tfod" not in measured:
+        session.warn("the tfod session has not run: its modules are left out")
+        omitted += ["*/facekit/tfapi/*", "*/training/tfod*", "*/cli/tfod*"]
+        omitted += ["*/facekit/tfgraphs/*", "*/facekit/coexistence.py", "*/detectors/tfod.py"]
     session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 

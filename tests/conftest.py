@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import warnings
 from collections.abc import Callable
@@ -133,6 +134,44 @@ def old_mmdet_checkpoint(require: Require, tmp_path_factory: pytest.TempPathFact
 def old_mmdet_config() -> Path:
     """The tiny SSD's config as MMDetection 1.x had them, shortened."""
     return Path(__file__).parent / "data" / "mmdet" / "tiny_ssd_1x.txt"
+
+
+@pytest.fixture(scope="session")
+def require_tensorflow(require: Require) -> None:
+    """Skip where TensorFlow is not installed; fail if FACEKIT_REQUIRE lists it."""
+    with warnings.catch_warnings():
+        # Of its own making, about itself.
+        warnings.simplefilter("ignore")
+        require("tensorflow")
+
+
+@pytest.fixture(scope="session")
+def tfod_graph(
+    require_tensorflow: None,  # noqa: ARG001 - asks for the package
+    require: Require,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Path]:
+    """A function that returns a graph of ``make_tfod.WRITERS``, made when first asked for."""
+    require("onnx")
+    maker = Path(__file__).parent / "data" / "networks" / "make_tfod.py"
+    spec = importlib.util.spec_from_file_location("make_tfod", maker)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    folder = tmp_path_factory.mktemp("tfod")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spec.loader.exec_module(module)
+
+    def make(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                module.WRITERS[name](path)
+        return path
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ ADAPTER = {
     "networks",
     "pickled_arrays",
     "protocols",
+    "tfgraphs",
     "types",
     "weights",
 }
@@ -46,12 +47,15 @@ ALLOWED: dict[str, set[str]] = {
     "batches": {"errors", "images", "types"},
     "protocols": {"boxes", "images", "types"},
     "config": {"errors", "registry"},
-    "registry": {"config", "errors", "protocols"},
+    "coexistence": set(),
+    "registry": {"coexistence", "config", "errors", "protocols"},
     "weights": {"atomic", "config", "errors", "registry"},
     "engines": {"errors", "protocols", "registry"},
     "networks": set(),
     "d2": {"engines", "errors", "pickled_arrays"},
     "mmlab": {"atomic", "errors", "networks"},
+    "tfapi": {"atomic", "errors"},
+    "tfgraphs": {"coexistence", "datasets", "errors"},
     "detectors": ADAPTER,
     "landmarkers": ADAPTER,
     "classifiers": ADAPTER,
@@ -81,7 +85,7 @@ ALLOWED: dict[str, set[str]] = {
         "types",
         "weights",
     },
-    "export": {"atomic", "engines", "errors", "images", "registry", "weights"},
+    "export": {"atomic", "engines", "errors", "images", "registry", "types", "weights"},
     "summary": {"engines", "errors", "registry", "weights"},
     "training": {
         "atomic",
@@ -98,6 +102,7 @@ ALLOWED: dict[str, set[str]] = {
         "networks",
         "protocols",
         "registry",
+        "tfapi",
         "types",
         "weights",
     },
@@ -107,11 +112,13 @@ ALLOWED: dict[str, set[str]] = {
 ANYTHING = {"cli", "__init__"}
 
 HEAVY = {
+    "ai_edge_litert",
     "detectron2",
     "jax",
     "lightning",
     "mmcv",
     "mmdet",
+    "nncf",
     "onnx",
     "onnxruntime",
     "openvino",
@@ -129,6 +136,8 @@ HEAVY_ROOMS = {
     "mmlab",
     "networks",
     "summary",
+    "tfapi",
+    "tfgraphs",
     "training",
 }
 

@@ -7,12 +7,13 @@ width is ``x2 - x1`` with no ``+ 1``. Arithmetic of formats that count pixels in
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "BOX_PER_EXTENT",
     "IDENTITY",
     "BoxTransform",
     "area",
@@ -22,6 +23,7 @@ __all__ = [
     "nms",
     "scale",
     "square",
+    "squares_around",
     "xywh_to_xyxy",
     "xyxy_to_cxcywh",
     "xyxy_to_xywh",
@@ -29,6 +31,10 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.intp]
+
+BOX_PER_EXTENT: Final = 1.06
+"""Side of the canonical square over the larger side of the landmarks' extent: measured on the
+boxes that 300-W's annotations for dlib come with (1.05 to 1.07)."""
 
 
 def _as_boxes(boxes: npt.ArrayLike) -> FloatArray:
@@ -221,6 +227,24 @@ def square(boxes: npt.ArrayLike, factor: float = 1.0) -> FloatArray:
     cxcywh = xyxy_to_cxcywh(boxes)
     side = cxcywh[:, 2:].mean(axis=1, keepdims=True) * factor
     return cxcywh_to_xyxy(np.concatenate([cxcywh[:, :2], side, side], axis=1))
+
+
+def squares_around(points: npt.ArrayLike) -> FloatArray:
+    """Return the canonical squares of faces, which landmarkers crop by.
+
+    Args:
+        points: ``(n, k, 2)`` all landmarks of each face as x, y, pixels.
+
+    Returns:
+        ``(n, 4)`` float32 xyxy about the middle of the points' extent, `BOX_PER_EXTENT` times its
+        larger side: what the boxes of 300-W's dlib files are, before they were rounded.
+    """
+    array = np.asarray(points, dtype=np.float64)
+    low, high = array.min(axis=1), array.max(axis=1)
+    half = (high - low).max(axis=1, keepdims=True) * BOX_PER_EXTENT / 2
+    middle = (low + high) / 2
+    squares: FloatArray = np.concatenate([middle - half, middle + half], axis=1)
+    return squares.astype(np.float32)
 
 
 class BoxTransform(NamedTuple):

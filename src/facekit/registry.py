@@ -12,9 +12,11 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from facekit.coexistence import make_peace
 from facekit.errors import (
     BackendError,
     DuplicateNameError,
@@ -59,6 +61,7 @@ class Backend:
         summary: One line for ``facekit backends``.
         packages: Import names of the packages that it needs beside the core's.
         install: The exact command that installs them.
+        any_package: Whether one of ``packages`` will do, for some of its weights at least.
         owner: The distribution that registers it.
     """
 
@@ -69,6 +72,7 @@ class Backend:
     packages: tuple[str, ...] = ()
     install: str = ""
     owner: str = "facekit"
+    any_package: bool = False
 
 
 _BUILT_IN: tuple[Backend, ...] = (
@@ -135,6 +139,15 @@ _BUILT_IN: tuple[Backend, ...] = (
         summary="any detector of MMDetection 3.x, run by mmdet itself",
         packages=("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
         install='pip install "facekit[mmdet]"',
+    ),
+    Backend(
+        role="detector",
+        name="tfod",
+        target="facekit.detectors.tfod:TFOD",
+        summary="TF Object Detection's exports: SavedModel, frozen graph; .tflite by LiteRT alone",
+        packages=("tensorflow", "ai_edge_litert"),
+        any_package=True,
+        install='pip install "facekit[tfod]"',
     ),
     Backend(
         role="landmarker",
@@ -228,6 +241,9 @@ def load_class(backend: Backend) -> type[Any]:
         BackendError: If the module is broken in any other way; the cause is chained.
     """
     module_name, _, class_name = backend.target.partition(":")
+    if "tensorflow" in sys.modules:
+        # A backend of PyTorch's that is imported after TensorFlow would abort the process.
+        make_peace()
     try:
         loaded = getattr(importlib.import_module(module_name), class_name)
     except FacekitError:

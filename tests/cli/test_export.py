@@ -56,3 +56,34 @@ def test_an_unknown_role(facekit: Facekit, tmp_path: Path) -> None:
     result = facekit("export", "tiny_ssd", "tiny_ssd", tmp_path / "a.xml", "--role", "nose")
     assert result.exit_code == 2
     assert "unknown role 'nose'" in result.stderr
+
+
+def test_8_bit_arithmetic_from_a_datasets_photos(
+    facekit: Facekit,
+    require: Callable[[str], ModuleType],
+    astronaut_path: Path,
+    tmp_path: Path,
+) -> None:
+    require("openvino")
+    require("nncf")
+    listing = tmp_path / "faces.txt"
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(astronaut_path.read_bytes())
+    lines = [f"{name}.jpg\n1\n180 60 100 140 0 0 0 0 0 0\n" for name in "abc"]
+    listing.write_text("".join([*lines, "gone.jpg\n1\n180 60 100 140 0 0 0 0 0 0\n"]))
+    out = tmp_path / "tiny_ssd.xml"
+    dataset = ("--int8", f"wider_face:{listing}", "--images", tmp_path, "--int8-photos", "2")
+    result = facekit("export", "tiny_ssd", "tiny_ssd", out, *dataset)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "on 1 photo:" in result.stdout
+    assert out.is_file()
+
+
+def test_8_bit_arithmetic_without_photos(facekit: Facekit, tmp_path: Path) -> None:
+    listing = tmp_path / "faces.txt"
+    listing.write_text("gone.jpg\n1\n180 60 100 140 0 0 0 0 0 0\n")
+    dataset = ("--int8", f"wider_face:{listing}", "--images", tmp_path)
+    result = facekit("export", "tiny_ssd", "tiny_ssd", tmp_path / "a.xml", *dataset)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no image of it is at hand" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["faces.txt"]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from facekit import images
-from facekit.boxes import IDENTITY, BoxTransform, iou
+from facekit.boxes import IDENTITY, BoxTransform, iou, squares_around
 from facekit.datasets import FaceRecord, ImageRecord
 from facekit.errors import DatasetError
 from facekit.evaluation.calibration import (
@@ -22,7 +22,6 @@ from facekit.evaluation.calibration import (
     calibrate,
     fit,
 )
-from facekit.evaluation.landmarks import squares_around
 from facekit.mean_shape import MEAN_SHAPE_68
 from facekit.protocols import DetectorOptions, Options
 from facekit.types import Detections, Landmarks

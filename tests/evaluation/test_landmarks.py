@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from facekit import create_landmarker, datasets
+from facekit.boxes import squares_around
 from facekit.datasets import FaceRecord, ImageRecord
 from facekit.errors import BackendError, ConfigError, DatasetError
 from facekit.evaluation import evaluate_landmarker
-from facekit.evaluation.landmarks import _matched, squares_around, truth_points
+from facekit.evaluation.landmarks import _matched, truth_points
 from facekit.images import ImageLike
 from facekit.types import Detections, Landmarks
 

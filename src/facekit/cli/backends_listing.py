@@ -60,8 +60,9 @@ def examine(backend: Backend) -> State:
     """
     ours = backend.owner == "facekit"
     absent = [name for name in backend.packages if ours and not _is_installed(name)]
-    if absent:
-        packages = " and ".join(map(repr, absent))
+    enough = backend.any_package and len(absent) < len(backend.packages)
+    if absent and not enough:
+        packages = (" or " if backend.any_package else " and ").join(map(repr, absent))
         reason = f"{backend.role} {backend.name!r} needs {packages}: not installed"
         return State(backend, "missing", reason, backend.install)
     try:

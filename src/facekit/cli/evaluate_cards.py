@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit import atomic
+from facekit.boxes import squares_around
 from facekit.cli.naming import check_folder
 from facekit.datasets import ImageRecord
 from facekit.errors import ConfigError
 from facekit.evaluation.candidates import Candidate
 from facekit.evaluation.card import write_card
 from facekit.evaluation.cost import measure_cost
-from facekit.evaluation.landmarks import squares_around, truth_points
+from facekit.evaluation.landmarks import truth_points
 from facekit.evaluation.photos import read_photo
 from facekit.evaluation.result import Result
 from facekit.evaluation.selection import is_at_hand

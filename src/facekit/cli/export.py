@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from facekit.cli.convert import Images, Reader, Split
+
 __all__ = ["export"]
 
 
@@ -52,6 +54,23 @@ def export(
             "arithmetic stays as it is.",
         ),
     ] = 32,
+    int8: Annotated[
+        str | None,
+        typer.Option(
+            "--int8",
+            metavar="FORMAT:PATH",
+            help="Compute in 8 bits, in ranges measured on this dataset's photos; see 'facekit "
+            "dataset formats'.",
+            show_default=False,
+        ),
+    ] = None,
+    int8_photos: Annotated[
+        int,
+        typer.Option("--int8-photos", metavar="N", min=2, help="Of so many of them, evenly."),
+    ] = 64,
+    images: Images = None,
+    split: Split = None,
+    read: Reader = None,
     role: Annotated[
         str | None,
         typer.Option(
@@ -62,9 +81,10 @@ def export(
     """Write weights in another format, if they still answer the same.
 
     The new file is run beside its source before it gets its name; one
-    that answers otherwise is not written.
+    that answers otherwise is not written. --images, --split and --read
+    belong to --int8.
     """
-    from facekit.cli.network_tools import run_export  # noqa: PLC0415 - engines
+    from facekit.cli.network_tools import run_export, scenes  # noqa: PLC0415 - engines
 
     run_export(
         name,
@@ -73,5 +93,6 @@ def export(
         photo=photo,
         tolerance=tolerance,
         weights_bits=weights_bits,
+        int8=None if int8 is None else scenes(int8, images, split, read or (), int8_photos),
         role=role,
     )

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from facekit.cli.console import print_lines, print_table
-from facekit.errors import ConfigError, UnknownNameError
-from facekit.export import export
+from facekit.cli.console_progress import watched
+from facekit.cli.dataset_specs import source
+from facekit.datasets import ImageRecord
+from facekit.errors import ConfigError, DatasetError, UnknownNameError
+from facekit.evaluation.photos import read_photo
+from facekit.evaluation.selection import is_at_hand
+from facekit.export import Scene, export
 from facekit.registry import ROLES, Role
 from facekit.summary import summary
+from facekit.types import Detections
 
-__all__ = ["run_export", "show_summary"]
+__all__ = ["run_export", "scenes", "show_summary"]
 
 
 def show_summary(name: str, weights: str | None, role: str | None) -> None:
@@ -40,6 +49,7 @@ def run_export(
     photo: Path | None,
     tolerance: float | None,
     weights_bits: int,
+    int8: Iterable[Scene] | None,
     role: str | None,
 ) -> None:
     """Export weights and print how far apart the two files' answers are.
@@ -51,6 +61,7 @@ def run_export(
         photo: What to compare on.
         tolerance: The largest difference that is accepted.
         weights_bits: 8 or 32.
+        int8: Photos to measure the ranges of 8-bit arithmetic on.
         role: Its role, where the name alone does not tell.
 
     Raises:
@@ -64,6 +75,7 @@ def run_export(
         photo=photo,
         tolerance=tolerance,
         weights_bits=_bits(weights_bits),
+        int8=int8,
     )
     print_lines([f"wrote {out}: {report}"])
 
@@ -94,3 +106,33 @@ def _role(name: str | None) -> Role | None:
         kind = "role"
         raise UnknownNameError(kind, name, ROLES)
     return None
+
+
+def scenes(
+    spec: str, images: Path | None, split: str | None, read: Sequence[str], count: int
+) -> Iterator[Scene]:
+    """Read some photos of a dataset and their faces, evenly over all that are at hand.
+
+    Args:
+        spec: ``FORMAT:PATH``.
+        images: The folder of images.
+        split: The part of the dataset.
+        read: Other options of the format, ``KEY=VALUE``.
+        count: How many photos at most.
+
+    Raises:
+        FacekitError: If the dataset cannot be read, or has no photo at hand.
+    """
+    records = source(spec, split=split, images=images, read=read)()
+    at_hand = [record for record in records if is_at_hand(record)]
+    if not at_hand:
+        raise DatasetError(spec, None, "no image of it is at hand; --images names their folder")
+    chosen = np.linspace(0, len(at_hand) - 1, min(count, len(at_hand))).astype(int)
+    return map(_scene, watched([at_hand[i] for i in chosen], "preparing"))
+
+
+def _scene(record: ImageRecord) -> Scene:
+    photo = read_photo(record)
+    boxes = record.boxes[~record.ignored].astype(np.float32)
+    scores = np.ones(len(boxes), dtype=np.float32)
+    return photo, Detections(boxes=boxes, scores=scores, image_size=photo.shape[:2])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from facekit.engines.recording import in_place_of
 from facekit.errors import ConfigError, MissingDependencyError, WeightsError
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def create_engine(
             raise
         raise MissingDependencyError(f"engine {name!r}", missing, _INSTALL[missing]) from error
     kind: Any = getattr(module, _CLASSES[name])
-    return cast("Engine", kind(path, inputs=inputs, outputs=outputs, network=network, **options))
+    made = kind(path, inputs=inputs, outputs=outputs, network=network, **options)
+    return in_place_of(cast("Engine", made))
 
 
 def _engine_name(path: Path, engine: EngineName | None) -> EngineName:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit import parts
-from facekit.boxes import IDENTITY, BoxTransform, iou, xyxy_to_cxcywh
+from facekit.boxes import IDENTITY, BoxTransform, iou, squares_around, xyxy_to_cxcywh
 from facekit.datasets import ImageRecord
 from facekit.errors import DatasetError
-from facekit.evaluation.landmarks import squares_around, truth_points
+from facekit.evaluation.landmarks import truth_points
 from facekit.evaluation.photos import batches
 from facekit.metrics.landmarks import nme
 from facekit.protocols import Detector, Landmarker

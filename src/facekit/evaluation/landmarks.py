@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit import atomic, parts
-from facekit.boxes import iou
+from facekit.boxes import iou, squares_around
 from facekit.datasets import ImageRecord
 from facekit.datasets.records import FaceRecord
 from facekit.errors import BackendError, DatasetError
@@ -39,31 +39,12 @@ from facekit.parts import Part
 from facekit.protocols import Detector, Landmarker
 from facekit.types import Detections
 
-__all__ = ["TRUTH", "evaluate_landmarker", "squares_around"]
+__all__ = ["TRUTH", "evaluate_landmarker"]
 
 TRUTH: Final = "truth"
-_EXTENT: Final = 1.06
 _FOUND: Final = 0.4
 
 Points = npt.NDArray[np.float32]
-
-
-def squares_around(points: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Return the canonical squares that landmarkers crop by.
-
-    Args:
-        points: ``(n, k, 2)`` x, y, pixels.
-
-    Returns:
-        ``(n, 4)`` xyxy about the middle of the points' extent, 1.06 times its larger side: what
-        the boxes of 300-W's dlib files are, before they were rounded.
-    """
-    array = np.asarray(points, dtype=np.float64)
-    low, high = array.min(axis=1), array.max(axis=1)
-    half = (high - low).max(axis=1, keepdims=True) * _EXTENT / 2
-    middle = (low + high) / 2
-    squares: npt.NDArray[np.float32] = np.concatenate([middle - half, middle + half], axis=1)
-    return squares.astype(np.float32)
 
 
 def evaluate_landmarker(

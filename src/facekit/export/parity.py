@@ -13,7 +13,7 @@ from facekit import images
 from facekit.engines import Engine, FloatArray
 from facekit.engines.spec import NetworkSpec
 
-__all__ = ["DEFAULT_TOLERANCE", "ParityReport", "compare", "trial_input"]
+__all__ = ["DEFAULT_TOLERANCE", "ParityReport", "compare", "compare_spread", "trial_input"]
 
 DEFAULT_TOLERANCE = 1e-4
 """Engines add up in another order: outputs of the order of 1 differ by some 1e-6."""
@@ -30,8 +30,10 @@ class ParityReport:
         source: The weights that were exported.
         target: The file that was asked for.
         compared_on: What both ran on, in words.
-        differences: Largest absolute difference of each output.
+        differences: Largest absolute difference of each output; or, where rounding is meant to
+            move answers, its root mean square as a part of the output's spread.
         tolerance: Largest difference that was accepted.
+        of_spread: Whether differences are parts of the outputs' spread.
     """
 
     backend: str
@@ -40,6 +42,7 @@ class ParityReport:
     compared_on: str
     differences: Mapping[str, float]
     tolerance: float
+    of_spread: bool = False
 
     @property
     def worst(self) -> float:
@@ -55,8 +58,9 @@ class ParityReport:
         """Say it in one line."""
         each = ", ".join(f"{name} {value:.2g}" for name, value in self.differences.items())
         verdict = "within" if self.passed else "above"
+        kind = "difference, as a part of the answers' spread," if self.of_spread else "difference"
         return (
-            f"largest difference from {self.source}, {self.compared_on}: {each}; "
+            f"largest {kind} from {self.source}, {self.compared_on}: {each}; "
             f"{verdict} the tolerance of {self.tolerance:g}"
         )
 
@@ -121,6 +125,42 @@ def compare(
         name: max(_difference(want[i], have[i]) for want, have in pairs)
         for i, name in enumerate(spec.outputs)
     }
+
+
+def compare_spread(
+    source: Engine,
+    exported: Engine,
+    inputs: Sequence[Mapping[str, FloatArray]],
+    spec: NetworkSpec,
+) -> dict[str, float]:
+    """Run both engines on inputs as in use.
+
+    Args:
+        source: The engine to be matched.
+        exported: The engine to be judged.
+        inputs: What both are given, by the names of the inputs.
+        spec: The names of inputs and outputs.
+
+    Returns:
+        Root mean square difference of each output over its standard deviation on all inputs;
+        infinite where the shapes differ.
+    """
+    wanted, found = (
+        [engine(*[one[name] for name in spec.inputs]) for one in inputs]
+        for engine in (source, exported)
+    )
+    return {
+        name: _part_of_spread([one[i] for one in wanted], [one[i] for one in found])
+        for i, name in enumerate(spec.outputs)
+    }
+
+
+def _part_of_spread(want: Sequence[FloatArray], have: Sequence[FloatArray]) -> float:
+    if [one.shape for one in want] != [one.shape for one in have]:
+        return float("inf")
+    whole = np.concatenate([one.ravel() for one in want]).astype(np.float64)
+    apart = np.concatenate([one.ravel() for one in have]) - whole
+    return float(np.sqrt(np.mean(apart**2)) / max(whole.std(), np.finfo(np.float64).tiny))
 
 
 def _run(engine: Engine, trial: FloatArray, spec: NetworkSpec) -> Sequence[FloatArray]:

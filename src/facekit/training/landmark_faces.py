@@ -11,17 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit import datasets, images
+from facekit.boxes import squares_around, xyxy_to_cxcywh
 from facekit.datasets.records import FaceRecord, ImageRecord
 from facekit.errors import DatasetError
 
-__all__ = ["BOX_PER_EXTENT", "POINTS", "SCHEME", "Face", "canonical_square", "read_faces"]
+__all__ = ["POINTS", "SCHEME", "Face", "canonical_square", "read_faces"]
 
 SCHEME = "ibug68"
 POINTS = 68
-
-BOX_PER_EXTENT = 1.06
-"""Side of the canonical square over the larger side of the points' extent: measured on the boxes
-that 300-W's annotations for dlib come with (1.05 to 1.07)."""
 
 _REACH = 1.9
 """Side of what is kept around a face, in canonical squares: a crop of 1.2 squares, larger by a
@@ -63,10 +60,8 @@ def canonical_square(points: npt.ArrayLike) -> FloatArray:
     Returns:
         ``(3,)`` float32: the middle of the points' extent, and 1.06 times its larger side.
     """
-    array = np.asarray(points, dtype=np.float64)
-    low, high = array.min(axis=0), array.max(axis=0)
-    side = BOX_PER_EXTENT * max(float((high - low).max()), 1e-3)
-    return np.array([*((low + high) / 2), side], dtype=np.float32)
+    ((x, y, side, _),) = xyxy_to_cxcywh(squares_around(np.asarray(points)[None]))
+    return np.array([x, y, max(side, 1e-3)], dtype=np.float32)
 
 
 def read_faces(spec: str, *, root: str | os.PathLike[str] | None = None) -> list[Face]:

@@ -18,13 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from torch import Tensor, nn
 
 from facekit import weights
+from facekit.boxes import BOX_PER_EXTENT
 from facekit.errors import ConfigError
 from facekit.images import RgbImage
 from facekit.mean_shape import MEAN_SHAPE_68
 from facekit.metrics.landmarks import nme
 from facekit.networks.resnet18 import INPUT_SIZE, SHRINK_KEY, ResNet18Landmarks
 from facekit.training.checkpoints import load_weights
-from facekit.training.landmark_faces import BOX_PER_EXTENT, SCHEME, Face, FloatArray, read_faces
+from facekit.training.landmark_faces import SCHEME, Face, FloatArray, read_faces
 from facekit.training.landmark_items import Crops, Plain, Pool, Stage
 from facekit.training.landmark_light import Light, relight
 from facekit.training.landmark_losses import LOSSES, LossName

@@ -31,6 +31,7 @@ RECIPES: Final[dict[str, str]] = {
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
     "ssd": "facekit.training.ssd:Ssd",
+    "tfod": "facekit.training.tfod:Tfod",
 }
 """Name to ``module:Class``."""
 
@@ -68,6 +69,11 @@ FOREIGN: Final[dict[str, Needs]] = {
         ),
         'pip install "facekit[detectron2]" && pip install --no-build-isolation --no-deps '
         '"detectron2 @ git+https://github.com/facebookresearch/detectron2"',
+    ),
+    "tfod": Needs(
+        ("object_detection", "onnx", "tensorflow", "tf_keras", "tf_slim"),
+        'pip install "facekit[tfod_train]" "tensorflow~=2.21.0" && pip install --no-deps '
+        'tf-models-research-object-detection==2.8.0.post1 "tf-keras~=2.21.0" tf-slim==1.1.0',
     ),
 }
 """Those of :data:`RECIPES` that run another framework's trainer, and what it needs; see
