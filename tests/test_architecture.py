@@ -99,6 +99,7 @@ ALLOWED: dict[str, set[str]] = {
         "images",
         "mean_shape",
         "metrics",
+        "mmlab",
         "networks",
         "protocols",
         "registry",

@@ -30,6 +30,7 @@ RECIPES: Final[dict[str, str]] = {
     "mask_rcnn": "facekit.training.mask_rcnn:MaskRCNNRecipe",
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
+    "mmdet": "facekit.training.mmdet:MMDetTraining",
     "ssd": "facekit.training.ssd:Ssd",
     "tfod": "facekit.training.tfod:Tfod",
 }
@@ -69,6 +70,10 @@ FOREIGN: Final[dict[str, Needs]] = {
         ),
         'pip install "facekit[detectron2]" && pip install --no-build-isolation --no-deps '
         '"detectron2 @ git+https://github.com/facebookresearch/detectron2"',
+    ),
+    "mmdet": Needs(
+        ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
+        'pip install "facekit[mmdet]"',
     ),
     "tfod": Needs(
         ("object_detection", "onnx", "tensorflow", "tf_keras", "tf_slim"),
