@@ -91,6 +91,7 @@ ALLOWED: dict[str, set[str]] = {
         "atomic",
         "boxes",
         "config",
+        "d2",
         "datasets",
         "detectors",
         "draw",
@@ -257,7 +258,10 @@ def test_what_a_backend_needs_is_an_extra_of_its_name(backend: Backend) -> None:
     needed = any(one.packages for one in BUILT_IN if one.name == backend.name)
     assert (backend.name in project["optional-dependencies"]) == needed
     if backend.packages:
-        assert backend.install == f'pip install "facekit[{backend.name}]"'
+        extra, _, framework = backend.install.partition(" && ")
+        assert extra == f'pip install "facekit[{backend.name}]"'
+        # What no package index has is installed after it.
+        assert bool(framework) == (backend.name == "detectron2")
 
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="not a checkout")

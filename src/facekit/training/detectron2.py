@@ -24,7 +24,8 @@ from facekit.atomic import write_text
 from facekit.d2.checkpoints import load_into
 from facekit.d2.configs import found, is_lazy, read_yaml
 from facekit.errors import ConfigError
-from facekit.training.detectron2_data import Source, read, registered
+from facekit.training.data_source import DataSources
+from facekit.training.detectron2_data import read, registered
 from facekit.training.foreign import Foreign, ForeignOptions, Job, Outcome
 
 __all__ = ["Detectron2Options", "Detectron2Recipe"]
@@ -60,8 +61,8 @@ class Detectron2Options(ForeignOptions):
         keep_every: Steps between checkpoints.
     """
 
-    data: Annotated[tuple[Source, ...], Field(min_length=1)]
-    validation: tuple[Source, ...] = ()
+    data: Annotated[DataSources, Field(min_length=1)]
+    validation: DataSources = ()
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.05
     config: Path
     overrides: Mapping[str, Any] = Field(default_factory=dict)
