@@ -23,7 +23,7 @@ from pydantic import Field
 from facekit import weights
 from facekit.batches import read_chunks
 from facekit.boxes import BoxTransform, nms
-from facekit.engines import FloatArray, create_engine
+from facekit.engines import FloatArray
 from facekit.engines.spec import NetworkSpec
 from facekit.errors import WeightsError
 from facekit.images import ImageLike, RgbImage
@@ -141,14 +141,7 @@ class TinySSD:
         self.score_threshold = 0.5 if options.score_threshold is None else options.score_threshold
         self.box_transform = options.box_transform or type(self).box_transform
         self._path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
-        self._engine = create_engine(
-            self._path,
-            engine=options.engine,
-            inputs=SPEC.inputs,
-            outputs=SPEC.outputs,
-            network=SPEC.network,
-            threads=options.threads,
-        )
+        self._engine = SPEC.load(self._path, engine=options.engine, threads=options.threads)
 
     def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
         """Find the faces of each image; see :class:`facekit.protocols.Detector`."""

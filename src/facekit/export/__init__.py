@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from facekit import atomic
 from facekit import weights as weights_files
-from facekit.engines import SUFFIXES, Engine, create_engine
+from facekit.engines import SUFFIXES, Engine
 from facekit.engines.spec import NetworkSpec, find_spec, sized
 from facekit.errors import BackendError, MissingDependencyError, OutputError, WeightsError
 from facekit.export.inputs import Inputs, Scene, inputs_of
@@ -108,7 +108,7 @@ def export(
         raise OutputError(f"{target}: {reason}")
     source = weights_files.resolve(weights, default=backend.name)
     _check_source(source, target, copied=int8 is not None)
-    engine = _engine(source, spec)
+    engine = spec.load(source)
     spec = sized(spec, engine)
     inputs = None if int8 is None else inputs_of(backend, source, spec, int8)
     accepted = _tolerance(weights_bits, inputs) if tolerance is None else tolerance
@@ -124,7 +124,7 @@ def export(
             source=str(source),
             target=str(target),
             tolerance=accepted,
-            **_differences(engine, _engine(written, spec), spec, photo, inputs),
+            **_differences(engine, spec.load(written), spec, photo, inputs),
         )
         if not report.passed:
             raise BackendError(
@@ -188,12 +188,6 @@ def _check_source(source: Path, target: Path, *, copied: bool) -> None:
     readable = (*SUFFIXES["torch"], *graphs)
     if source.suffix.lower() not in readable:
         raise WeightsError(source, f"only {', '.join(readable)} can be exported to {wanted}")
-
-
-def _engine(path: Path, spec: NetworkSpec) -> Engine:
-    return create_engine(
-        path, engine=None, inputs=spec.inputs, outputs=spec.outputs, network=spec.network
-    )
 
 
 @contextlib.contextmanager
