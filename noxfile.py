@@ -37,7 +37,7 @@ MAX_WHEEL_MB = 30
 PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
-MMDET_TESTS = "tests/detectors/test_mmdet*.py"
+MMDET_TESTS = ("tests/detectors/test_mmdet*.py", "tests/training/test_mmdet*.py")
 TFOD_TESTS = "tests/detectors/test_tfod*.py"
 
 
@@ -106,7 +106,8 @@ def train(session: nox.Session) -> None:
 def mmdet(session: nox.Session) -> None:
     """MMDetection itself, with the torch that torchvision's wheel was built for."""
     _install(session, "mmdet", "export")
-    tests = ("tests/mmlab", "tests/cli/test_mmdet.py", *sorted(ROOT.glob(MMDET_TESTS)))
+    found = (path for pattern in MMDET_TESTS for path in sorted(ROOT.glob(pattern)))
+    tests = ("tests/mmlab", "tests/cli/test_mmdet.py", *found)
     _pytest(session, *map(str, tests), require="torch,torchvision,mmcv,mmdet,mmengine,onnx")
 
 
@@ -148,9 +149,10 @@ def coverage(session: nox.Session) -> None:
         omitted += ["*/detectors/*mask_rcnn*", "*/networks/mask_rcnn*"]
     if "mmdet" not in measured:
         session.warn("the mmdet session has not run: its modules are left out")
-        omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py"]
+        omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py", "*/training/mmdet*.py"]
     if "tfod" not in measured:
         session.warn("the tfod session has not run: its modules are left out")
+        omitted += ["*/facekit/tfapi/*", "*/training/tfod*", "*/cli/tfod*"]
         omitted += ["*/facekit/tfgraphs/*", "*/facekit/coexistence.py", "*/detectors/tfod.py"]
     session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 

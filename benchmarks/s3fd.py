@@ -2,10 +2,9 @@
 
     python benchmarks/s3fd.py [PHOTO] [--clcarwin CHECKOUT] [--venv DIR] [--threads 2] [--rounds 5]
 
-Run it from a checkout, with the Python of an environment that has facekit, PyTorch, ONNX, ONNX
-Script and OpenVINO. face-alignment (and NNCF, which makes the 8-bit network) are installed into an
-environment of their own that shares this one's packages; ``--venv`` keeps it. clcarwin's code is
-not packaged: give a checkout of clcarwin/SFD_pytorch.
+Run it from a checkout, with the Python of an environment that has ``facekit[export,int8]``.
+face-alignment is installed into an environment of its own that shares this one's packages;
+``--venv`` keeps it. clcarwin's code is not packaged: give a checkout of clcarwin/SFD_pytorch.
 
 All run on the same weights (those of ``tests/detectors/golden/s3fd_seeded.py``, or ``--weights``),
 on one photo of 640 x 480, each in a process of its own that waits while another works. One round
@@ -17,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import runpy
 import statistics
 import subprocess
@@ -34,6 +34,7 @@ import skimage.data
 
 from facekit import images
 from facekit.boxes import iou
+from facekit.errors import MissingDependencyError
 from facekit.metrics.average_precision import average_precision
 from facekit.metrics.truth import Truth
 from facekit.types import Detections
@@ -41,7 +42,10 @@ from facekit.types import Detections
 ROOT = Path(__file__).parents[1]
 SIZE = (640, 480)
 FLOPS = 194.8e9
-PEERS = ("face-alignment", "nncf")
+NO_FACES = Detections(
+    boxes=np.zeros((0, 4), np.float32), scores=np.zeros(0, np.float32), image_size=(256, 256)
+)
+PEERS = ("face-alignment",)
 
 # What every process does: make ready, then answer each line with seconds and boxes.
 LOOP = """
@@ -132,15 +136,6 @@ def once():
     with torch.no_grad():
         found = np.array(detector.detect_from_image(photo)).reshape(-1, 5)
     return dict(boxes=found[:, :4].tolist(), scores=found[:, 4].tolist())
-"""
-
-QUANTISE = """
-import sys
-import nncf, numpy as np, openvino as ov
-model = ov.Core().read_model(sys.argv[1])
-parts = nncf.Dataset([part for part in np.load(sys.argv[2])])
-quantised = nncf.quantize(model, parts, subset_size=12)
-ov.save_model(quantised, sys.argv[3], compress_to_fp16=False)
 """
 
 
@@ -253,8 +248,10 @@ def export(weights: Path, folder: Path) -> dict[str, Path]:
     return files
 
 
-def quantise(python: Path, model: Path, photo: Any, folder: Path) -> Path | None:  # noqa: ANN401
-    """Make the 8-bit network, calibrated on parts of the photo, or say why not."""
+def quantised(weights: Path, photo: Any, folder: Path) -> Path | None:  # noqa: ANN401 - an image
+    """Write the network in 8-bit arithmetic, measured on parts of the photo, or say why not."""
+    from facekit.export import export as write  # noqa: PLC0415 - torch
+
     target = folder / "s3fd_int8.xml"
     if target.is_file():
         return target
@@ -262,19 +259,13 @@ def quantise(python: Path, model: Path, photo: Any, folder: Path) -> Path | None
     parts = []
     for _ in range(12):
         x, y = rng.integers(0, SIZE[0] - 256), rng.integers(0, SIZE[1] - 256)
-        part = photo[y : y + 256, x : x + 256, ::-1] - np.array([104.0, 117.0, 123.0])
-        parts.append(part[:, :: rng.choice([-1, 1])].transpose(2, 0, 1)[None])
-    np.save(folder / "parts.npy", np.stack(parts).astype(np.float32))
-    command = [str(python), "-W", "ignore", "-c", QUANTISE, str(model)]
-    done = subprocess.run(
-        [*command, str(folder / "parts.npy"), str(target)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no reason"])[-1]
-        print(f"no 8-bit network: {last}", file=sys.stderr)
+        part = np.ascontiguousarray(photo[y : y + 256, x : x + 256][:, :: rng.choice([-1, 1])])
+        parts.append((part, NO_FACES))
+    try:
+        # Random weights have no answers worth keeping: what they cost is printed, not judged.
+        print(write("s3fd", weights, target, int8=parts, tolerance=math.inf), file=sys.stderr)
+    except MissingDependencyError as error:
+        print(f"no 8-bit network: {error}", file=sys.stderr)
         return None
     return target
 
@@ -368,7 +359,7 @@ def main() -> None:
         files = export(arguments.weights or seeded(folder), folder)
         photo = photo_of(arguments.photo)
         np.save(folder / "photo.npy", photo)
-        int8 = quantise(peers, files["openvino"], photo, folder)
+        int8 = quantised(files["torch"], photo, folder)
         workers = [
             Worker(contender, folder / "photo.npy", arguments.threads)
             for contender in contenders(files, int8, peers, arguments.clcarwin)

@@ -31,7 +31,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 # One backend's module imports these, and the site is built without them.
-autodoc_mock_imports = ["safetensors", "torch", "torchvision"]
+autodoc_mock_imports = ["object_detection", "safetensors", "torch", "torchvision"]
 autodoc_member_order = "bysource"
 autodoc_default_options = {"exclude-members": "model_config"}
 autodoc_typehints = "description"

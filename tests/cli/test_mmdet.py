@@ -20,7 +20,7 @@ def test_migrate(facekit: Facekit, old_mmdet_config: Path, tmp_path: Path) -> No
     done = facekit("mmdet", "migrate", old_mmdet_config, tmp_path / "new.py")
     assert done.exit_code == 0
     assert "ClusteredSSDHead" in (tmp_path / "new.py").read_text()
-    assert "left out, because only training reads it: cudnn_benchmark, train_cfg" in done.stdout
+    assert "have no place in it: cudnn_benchmark, load_from" in done.stdout
 
 
 def test_other_files_are_one_line(facekit: Facekit, tmp_path: Path) -> None:

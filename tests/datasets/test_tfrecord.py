@@ -306,7 +306,7 @@ def parsed_by(tensorflow: ModuleType, file: Path) -> dict[str, Any]:
     ones |= {"encoded": text, "height": whole, "width": whole}
     lists = {f"bbox/{name}": real for name in ("xmin", "ymin", "xmax", "ymax")}
     lists |= {"class/text": text, "class/label": whole, "view": text}
-    lists |= dict.fromkeys(("difficult", "truncated", "is_crowd"), whole)
+    lists |= {"weight": real} | dict.fromkeys(("difficult", "truncated", "is_crowd"), whole)
     keys = {f"image/{name}": io_ops.FixedLenFeature((), kind) for name, kind in ones.items()}
     keys |= {f"image/object/{name}": io_ops.VarLenFeature(kind) for name, kind in lists.items()}
     (data,) = tensorflow.data.TFRecordDataset(str(file))

@@ -431,6 +431,24 @@ def test_half_precision_is_near(
         np.testing.assert_allclose(one, two, atol=0.05 * np.abs(one).max())
 
 
+@pytest.mark.parametrize("suffix", [".xml", ".onnx"])
+def test_in_8_bits_it_finds_the_face_at_every_size(
+    require: Require, astronaut: Image, tmp_path: Path, suffix: str
+) -> None:
+    for name in ("nncf", "onnx", "openvino"):
+        require(name)
+    target = tmp_path / f"int8{suffix}"
+    photos = [astronaut[40:232, 130:322], astronaut[:256, 100:356], astronaut[30:286, 60:316]]
+    nobody = build().detect([astronaut[300:, 300:]])[0]
+    scenes = [(photo, nobody) for photo in photos]
+    report = require("facekit.export").export("s3fd", WEIGHTS, target, int8=scenes)
+    assert set(report.differences) == {"logits", "deltas"}
+    for photo in (astronaut, astronaut[:300, 100:400]):
+        (full,), (rounded,) = (one.detect([photo]) for one in (build(), build(weights=target)))
+        assert len(full) == len(rounded) == 1
+        assert box_maths.iou(full.boxes, rounded.boxes)[0, 0] > 0.8
+
+
 def test_onnxruntime_has_no_half_precision() -> None:
     with pytest.raises(ConfigError, match="'onnxruntime' computes in f32, not bf16: use openvino"):
         build(precision="bf16")

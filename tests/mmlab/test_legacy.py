@@ -70,3 +70,65 @@ def test_the_background_comes_last_of_each_anchor(legacy: Any) -> None:
 def test_unpublished_backbones_are_refused(legacy: Any, form: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"of width 0\.75 with relu and one scale"):
         legacy.SSDMobilenetV2(**form)
+
+
+def test_overlaps_count_the_last_pixel(legacy: Any) -> None:
+    import torch
+
+    boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0], [5.0, 0.0, 14.0, 9.0]])
+    found = legacy.InclusiveBboxOverlaps2D()(boxes, boxes)
+    np.testing.assert_allclose(found.numpy(), [[1, 1 / 3], [1 / 3, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_loss_of_a_perfect_answer_is_nothing(legacy: Any, anchors: Any, balanced: bool) -> None:
+    import torch
+    from mmengine.structures import InstanceData
+
+    generator = {"type": "ClusteredAnchorGenerator", "strides": (16,), "widths": WIDTHS}
+    head = legacy.ClusteredSSDHead(
+        in_channels=(8,),
+        num_classes=1,
+        loss_balancing=balanced,
+        anchor_generator={**generator, "heights": HEIGHTS},
+        bbox_coder={"type": "InclusiveDeltaXYWHBBoxCoder", "target_stds": STDS},
+        train_cfg={
+            "assigner": {
+                "type": "MaxIoUAssigner",
+                "pos_iou_thr": 0.4,
+                "neg_iou_thr": 0.4,
+                "iou_calculator": {"type": "InclusiveBboxOverlaps2D"},
+            },
+            "smoothl1_beta": 1.0,
+            "allowed_border": -1,
+            "pos_weight": -1,
+            "neg_pos_ratio": 3,
+        },
+    )
+    # Continuous, as mmdet's pipeline gives it: pixels 100 to 169 and 90 to 199.
+    face = torch.tensor([[100.0, 90.0, 170.0, 200.0]])
+    inclusive = face - torch.tensor([0.0, 0.0, 1.0, 1.0])
+    deltas = head.bbox_coder.encode(anchors, inclusive.expand(len(anchors), 4))
+    overlaps = legacy.InclusiveBboxOverlaps2D()(inclusive, anchors)[0]
+    margin = torch.where(overlaps > 0.4, 30.0, -30.0)
+    scores = torch.stack([margin, -margin], dim=1)
+
+    def losses(moved: float) -> dict[str, float]:
+        maps = [
+            (values.reshape(1, 19, 19, -1).permute(0, 3, 1, 2))
+            for values in (scores, deltas + moved)
+        ]
+        truth = InstanceData(bboxes=face.clone(), labels=torch.zeros(1, dtype=torch.long))
+        meta = {"img_shape": (300, 300), "pad_shape": (300, 300)}
+        found = head.loss_by_feat([maps[0]], [maps[1]], [truth], [meta])
+        parts = {name: one if isinstance(one, list) else [one] for name, one in found.items()}
+        return {name: sum(part.sum().item() for part in one) for name, one in parts.items()}
+
+    assert losses(0.0) == pytest.approx({"loss_cls": 0, "loss_bbox": 0}, abs=1e-5)
+    # Smooth L1 of 0.5 is 0.125, in each of four numbers.
+    assert losses(0.5) == pytest.approx({"loss_cls": 0, "loss_bbox": 0.5}, abs=1e-3)
+    if balanced:
+        with torch.no_grad():
+            head.loss_weights.copy_(torch.tensor([0.2, 0.6]))
+        wanted = {"loss_cls": 0.1, "loss_bbox": 0.5 * np.exp(-0.6) + 0.3}
+        assert losses(0.5) == pytest.approx(wanted, abs=1e-3)

@@ -64,18 +64,59 @@ def test_thresholds_count_pixels_as_before(new: dict[str, Any]) -> None:
     assert new["test_dataloader"]["dataset"]["metainfo"] == {"classes": ("face",)}
 
 
-def test_what_only_training_reads_is_named(old: str) -> None:
+def test_training_goes_over(new: dict[str, Any]) -> None:
+    trained = new["model"]["train_cfg"]
+    assert trained["assigner"]["iou_calculator"] == {"type": "InclusiveBboxOverlaps2D"}
+    assert (trained["assigner"]["pos_iou_thr"], trained["neg_pos_ratio"]) == (0.4, 3)
+    loader = new["train_dataloader"]
+    assert (loader["batch_size"], loader["num_workers"]) == (65, 2)
+    assert (loader["dataset"]["type"], loader["dataset"]["times"]) == ("RepeatDataset", 2)
+    steps = loader["dataset"]["dataset"]["pipeline"]
+    assert [step["type"] for step in steps] == [
+        "LoadImageFromFile",
+        "LoadAnnotations",
+        "PhotoMetricDistortion",
+        "MinIoURandomCrop",
+        "Resize",
+        "RandomFlip",
+        "PackDetInputs",
+    ]
+    assert steps[4] == {"type": "Resize", "scale": (300, 300), "keep_ratio": False}
+    assert new["optim_wrapper"]["optimizer"]["lr"] == 0.05
+    warmup, dropped = new["param_scheduler"]
+    assert (warmup["end"], warmup["by_epoch"]) == (1200, False)
+    assert warmup["start_factor"] == pytest.approx(1 / 3)
+    assert (dropped["milestones"], dropped["by_epoch"]) == ([40, 55, 65], True)
+    assert new["train_cfg"]["max_epochs"] == 70
+
+
+def test_what_is_not_in_the_new_config_is_named(old: str) -> None:
     assert rewrite(old, "old.py").left_out == (
         "cudnn_benchmark",
-        "train_cfg",
-        "optimizer",
-        "total_epochs",
         "load_from",
         "workflow",
-        "data.imgs_per_gpu",
-        "data.workers_per_gpu",
-        "data.train",
+        "data.train.ann_file",
+        "data.train.min_size",
+        "model.pretrained",
     )
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ("'MinIoURandomCrop'", "'Mosaic'"),
+        ("policy='step'", "policy='poly'"),
+        ("use_giou=False", "use_giou=True"),
+        ("total_epochs = 70", ""),
+        ("pipeline=train_pipeline", ""),
+    ],
+)
+def test_a_training_that_is_not_known_is_left_out(old: str, was: str, becomes: str) -> None:
+    assert was in old
+    migrated = rewrite(old.replace(was, becomes, 1), "old.py")
+    assert "train_dataloader" not in read(migrated.text)
+    assert "train_cfg" not in read(migrated.text)["model"]
+    assert {"train_cfg", "optimizer", "data.train"} <= set(migrated.left_out)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +126,12 @@ def test_what_only_training_reads_is_named(old: str) -> None:
         ("neck=None", "neck=dict(type='FPN')", "for other models take 3.x's own configs"),
         ("depthwise_heads=True", "depthwise_heads=False", "no depthwise heads"),
         ("flip=False", "flip=True", "flips or keeps the aspect ratio"),
-        ("keep_ratio=False", "keep_ratio=True", "flips or keeps the aspect ratio"),
+        ("keep_ratio=False)", "keep_ratio=True)", "flips or keeps the aspect ratio"),
         ("loss_balancing=True", "focal=True", "unknown in 1.x's config: focal"),
         ("'WIDERFaceDataset'", "'Mine'", "the classes of Mine are not known"),
         ("iou_thr=0.45", "iou=0.45", "no config of MMDetection 1.x for an SSD: KeyError 'iou_thr'"),
         ("anchor_strides=(16,)", "anchor_generator=dict()", "but of a later one"),
-        ("total_epochs = 70", "import os", "old.py:39: cannot be read without running it"),
+        ("total_epochs = 70", "import os", "old.py:60: cannot be read without running it"),
     ],
 )
 def test_other_configs_are_refused(old: str, was: str, becomes: str, message: str) -> None:

@@ -19,6 +19,7 @@ from facekit.cli import (
     export,
     mmdet,
     summary,
+    tfod,
     train,
     weights,
 )
@@ -46,6 +47,7 @@ app.command("train")(train.train)
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(detectron2.app, name="detectron2")
 app.add_typer(mmdet.app, name="mmdet")
+app.add_typer(tfod.app, name="tfod")
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer's callback signature

@@ -29,12 +29,12 @@ def migrate(
     """Rewrite the tiny SSD's config of MMDetection 1.x for 3.x.
 
     The old file is read, not run. The new one loads the old checkpoints,
-    and detects as MMDetection 1.x did; what only training reads is left
-    out, and named.
+    detects and trains as MMDetection 1.x did; what has no place in it is
+    named.
     """
     from facekit.mmlab.migrate import migrate as write  # noqa: PLC0415 - seldom
 
     migrated = write(old, new)
     print(f"{new}: for MMDetection 3.x")
     if migrated.left_out:
-        print(f"left out, because only training reads it: {', '.join(migrated.left_out)}")
+        print(f"have no place in it: {', '.join(migrated.left_out)}")

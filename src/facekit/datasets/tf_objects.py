@@ -72,6 +72,10 @@ def example_of(record: ImageRecord, ids: LabelIds, image: Mapping[str, bytes]) -
         f"{_OBJECT}truncated": int_feature(int(value) for value in flags),
         f"{_OBJECT}view": bytes_feature(str(one["view"]).encode() for one in given),
     }
+    if any(face.ignore for face in faces):
+        # Training reads neither of the flags: what shall be neither face nor background weighs 0.
+        weights = float_feature(0.0 if face.ignore else 1.0 for face in faces)
+        features[f"{_OBJECT}weight"] = weights
     return encode(features)
 
 

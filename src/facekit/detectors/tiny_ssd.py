@@ -56,8 +56,8 @@ Resize = Literal["stretch", "keep_aspect"]
 
 _WIDTHS: Final = (9.4, 25.1, 14.7, 34.7, 143.0, 77.4, 128.8, 51.1, 75.6)
 _HEIGHTS: Final = (15.0, 39.6, 25.5, 63.2, 227.5, 162.9, 124.5, 105.1, 72.6)
-_DEVIATIONS: Final = np.array([0.1, 0.1, 0.2, 0.2], dtype=np.float32)
-_MAX_LOG_RATIO: Final = np.float32(abs(np.log(16 / 1000)))
+STANDARD_DEVIATIONS: Final = np.array([0.1, 0.1, 0.2, 0.2], dtype=np.float32)
+LARGEST_LOG_RATIO: Final = np.float32(abs(np.log(16 / 1000)))
 # exp of it is far from overflow and turns a score to 0 all the same.
 _MAX_MARGIN: Final = np.float32(80)
 
@@ -316,10 +316,12 @@ def _decode(
         ``(n, 4)`` x1 y1 x2 y2, pixels of the input counted inclusively, within the input: 0 and
         299 for 300 px.
     """
-    scaled = deltas * _DEVIATIONS
+    scaled = deltas * STANDARD_DEVIATIONS
     centre = (priors[:, :2] + priors[:, 2:]) * np.float32(0.5)
     extent = priors[:, 2:] - priors[:, :2] + np.float32(1)
-    half = extent * np.exp(scaled[:, 2:].clip(-_MAX_LOG_RATIO, _MAX_LOG_RATIO)) * np.float32(0.5)
+    half = (
+        extent * np.exp(scaled[:, 2:].clip(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)) * np.float32(0.5)
+    )
     middle = centre + extent * scaled[:, :2]
     corners = np.concatenate(
         [middle - half + np.float32(0.5), middle + half - np.float32(0.5)], axis=1

@@ -21,7 +21,7 @@ import torch
 
 from facekit.errors import WeightsError
 
-__all__ = ["Checkpoint", "read"]
+__all__ = ["Checkpoint", "read", "stored"]
 
 _REBUILD: Final = frozenset(
     {"_rebuild_parameter", "_rebuild_tensor", "_rebuild_tensor_v2"},
@@ -58,18 +58,37 @@ def read(path: Path) -> Checkpoint:
     """
     if path.suffix.lower() == ".safetensors":
         return Checkpoint(_safetensors(path), None)
-    try:
-        stored = _stored(path)
-    except Exception as error:
-        # Damage surfaces as anything from EOFError to RuntimeError of the zip reader.
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(path, f"damaged, or not a PyTorch file: {text}") from error
-    inner = stored.get("state_dict", stored) if isinstance(stored, Mapping) else None
+    whole = stored(path)
+    inner = whole.get("state_dict", whole)
     if not isinstance(inner, Mapping) or not inner:
         raise WeightsError(path, "holds no state dict, neither by itself nor under 'state_dict'")
     if not all(isinstance(value, torch.Tensor) for value in inner.values()):
         raise WeightsError(path, "holds no state dict: some of its entries are no tensors")
-    return Checkpoint(_without_prefix(inner), _classes(stored.get("meta")))
+    return Checkpoint(_without_prefix(inner), _classes(whole.get("meta")))
+
+
+def stored(path: Path) -> Mapping[str, Any]:
+    """Read all that a checkpoint holds: weights, optimiser, where the training was.
+
+    Args:
+        path: A file that ``torch.save`` has written.
+
+    Returns:
+        Tensors and plain values, on the CPU; inert stand-ins for everything else. Empty where
+        the file holds no mapping.
+
+    Raises:
+        WeightsError: If it is missing or damaged.
+    """
+    if not path.is_file():
+        raise WeightsError(path, "no such file")
+    try:
+        whole = _stored(path)
+    except Exception as error:
+        # Damage surfaces as anything from EOFError to RuntimeError of the zip reader.
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(path, f"damaged, or not a PyTorch file: {text}") from error
+    return whole if isinstance(whole, Mapping) else {}
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:

@@ -24,6 +24,7 @@ from facekit.networks.tiny_ssd import TinySSD
 ops.provide()
 
 from mmdet.models.dense_heads import SSDHead  # noqa: E402
+from mmdet.models.task_modules.assigners import BboxOverlaps2D  # noqa: E402
 from mmdet.models.task_modules.coders import BaseBBoxCoder  # noqa: E402
 from mmdet.models.task_modules.prior_generators import AnchorGenerator  # noqa: E402
 from mmdet.registry import MODELS, TASK_UTILS  # noqa: E402
@@ -32,6 +33,7 @@ from mmengine.model import BaseModule  # noqa: E402
 __all__ = [
     "ClusteredAnchorGenerator",
     "ClusteredSSDHead",
+    "InclusiveBboxOverlaps2D",
     "InclusiveDeltaXYWHBBoxCoder",
     "SSDMobilenetV2",
 ]
@@ -170,14 +172,30 @@ def _centred(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return (boxes[:, :2] + boxes[:, 2:]) * 0.5, boxes[:, 2:] - boxes[:, :2] + 1
 
 
+@TASK_UTILS.register_module()
+class InclusiveBboxOverlaps2D(BboxOverlaps2D):
+    """1.x's overlaps of boxes whose last pixel counts, for its assigner."""
+
+    def __call__(
+        self,
+        bboxes1: Tensor,
+        bboxes2: Tensor,
+        mode: str = "iou",
+        is_aligned: bool = False,  # noqa: FBT001, FBT002 - mmdet's
+    ) -> Tensor:
+        """Return the overlaps ``(m, n)`` of inclusive boxes ``(m, 4)`` and ``(n, 4)``."""
+        whole = (boxes + boxes.new_tensor([0, 0, 1, 1]) for boxes in (bboxes1, bboxes2))
+        return super().__call__(*whole, mode, is_aligned)
+
+
 @MODELS.register_module()
 class ClusteredSSDHead(SSDHead):
     """1.x's ``SSDHead`` over clustered anchors, its checkpoints' names and class order kept.
 
     Args:
         depthwise_heads_activations: ``"relu"`` or ``"relu6"``.
-        loss_balancing: Whether the checkpoint has the two weights that balanced its losses; they
-            take no part in detection.
+        loss_balancing: Whether two weights, trained too, balance the losses of classes and boxes;
+            they take no part in detection.
         **options: Those of mmdet's ``SSDHead``.
     """
 
@@ -218,6 +236,31 @@ class ClusteredSSDHead(SSDHead):
         """Move each anchor's first class behind its others: ``(n, k * c, h, w)``."""
         by_class = scores.unflatten(1, (-1, self.cls_out_channels))
         return by_class.roll(-1, dims=2).flatten(1, 2)
+
+    def loss_by_feat(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        batch_gt_instances: Sequence[Any],
+        batch_img_metas: list[dict[str, Any]],
+        batch_gt_instances_ignore: Sequence[Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return mmdet's losses, of faces counted inclusively as the anchors are.
+
+        Two losses of weights w are balanced as exp(-w) loss + w / 2 (Kendall et al., 2018).
+        """
+        for found in (*batch_gt_instances, *(batch_gt_instances_ignore or ())):
+            found.bboxes = found.bboxes - found.bboxes.new_tensor([0, 0, 1, 1])
+        losses: dict[str, Any] = super().loss_by_feat(
+            cls_scores, bbox_preds, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
+        )
+        if not hasattr(self, "loss_weights"):
+            return losses
+        weights = dict(zip(("loss_cls", "loss_bbox"), self.loss_weights, strict=True))
+        return {
+            name: (-weights[name]).exp() * sum(one.mean() for one in parts) + weights[name] / 2
+            for name, parts in losses.items()
+        }
 
     def _bbox_post_process(self, results: Any, **options: Any) -> Any:  # noqa: ANN401 - mmdet's
         """Suppress as mmdet does, then count the last pixel as 3.x does."""

@@ -2,7 +2,8 @@
 
 The old file is read, not run. What 3.x says otherwise: the background does not count as a class
 and comes last, anchors and box arithmetic are objects of their own, the normalisation moved from
-the pipeline into the model, and ``MultiScaleFlipAug`` is gone.
+the pipeline into the model, and ``MultiScaleFlipAug`` is gone. What only training reads is
+:mod:`facekit.mmlab.migrate_training`'s.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from facekit.atomic import write_text
 from facekit.errors import ConfigError
+from facekit.mmlab import migrate_training
 from facekit.mmlab.literal import NotLiteralError, read
 
 __all__ = ["Migrated", "migrate", "rewrite"]
@@ -67,12 +69,28 @@ _TRAINING: Final = frozenset(
 )
 
 
+_MIGRATED: Final = frozenset(
+    {
+        "checkpoint_config",
+        "data.imgs_per_gpu",
+        "data.train",
+        "data.workers_per_gpu",
+        "lr_config",
+        "optimizer",
+        "optimizer_config",
+        "total_epochs",
+        "train_cfg",
+    }
+)
+"""Of what only training reads, what 3.x's config has too."""
+
+
 class Migrated(NamedTuple):
     """A config for MMDetection 3.x.
 
     Attributes:
         text: The file's text.
-        left_out: The old config's names that have no part in detecting.
+        left_out: The old config's names that only training reads, and that are not in it.
     """
 
     text: str
@@ -122,15 +140,35 @@ def rewrite(text: str, source: str) -> Migrated:
     except (KeyError, TypeError, IndexError) as error:
         message = f"no config of MMDetection 1.x for an SSD: {type(error).__name__} {error}"
         raise ConfigError(f"{source}: {message}") from error
+    left_out = list(_of_training(config))
+    try:
+        trained = migrate_training.parts(config, _classes(config, source))
+        parts["model"] |= migrate_training.model_part(config)
+    except (KeyError, TypeError, AttributeError):
+        # It detects all the same; what is missing is named.
+        trained = {}
+    parts |= trained
+    if trained:
+        left_out = [name for name in left_out if name not in _MIGRATED]
+        left_out += _apart(config)
     body = "\n".join(f"{name} = {_literal(value)}" for name, value in parts.items())
     head = f"# For MMDetection 3.x; written by 'facekit mmdet migrate' from {Path(source).name}.\n"
-    return Migrated(head + body + "\n", tuple(_of_training(config)))
+    return Migrated(head + body + "\n", tuple(left_out))
 
 
 def _of_training(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of an old config that have no part in detecting."""
     yield from (name for name in config if name in _TRAINING)
     yield from (f"data.{name}" for name in config["data"] if name != "test")
+
+
+def _apart(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what whoever trains gives beside the config: facekit's recipe has options for it."""
+    train = config["data"]["train"]
+    inner = train.get("dataset", train)
+    yield from (f"data.train.{name}" for name in ("ann_file", "min_size") if name in inner)
+    if config["model"].get("pretrained"):
+        yield "model.pretrained"
 
 
 def _parts(config: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ with contextlib.redirect_stdout(io.StringIO()):
 import facekit.mmlab.legacy  # noqa: E402, F401 - registers the parts of MMDetection 1.x
 from facekit.mmlab import configs  # noqa: E402
 
-__all__ = ["Predictor", "instances"]
+__all__ = ["Predictor", "build", "fill", "instances"]
 
 if not hasattr(SSDHead, "loss_cls"):
     # mmdet 3.0 to 3.3 (and onedl's 3.5) read an attribute that only this head never sets:
@@ -50,6 +50,9 @@ if not hasattr(SSDHead, "loss_cls"):
 
 _UNREGISTERED: Final = re.compile(r"'?([\w.]+)'? is not in the ([\w:]+ ?[\w:]*)registry")
 _INSTALL: Final = 'pip install "facekit[mmdet]"'
+_ONLY_IN_TRAINING: Final = ("num_batches_tracked", "bbox_head.loss_weights")
+"""What old checkpoints, or other trainers', lack: norms' counters, the tiny SSD's balance."""
+
 _SHOWN: Final = 3
 _LONGEST: Final = 300
 
@@ -88,9 +91,9 @@ class Predictor:
             WeightsError: If the weights are damaged or of another model.
         """
         self.config = configs.load(config, overrides)
-        self.model = _built(config, self.config)
+        self.model = build(config, self.config)
         checkpoint = checkpoints.read(weights)
-        _fill(self.model, checkpoint.state, weights, strict=strict)
+        fill(self.model, checkpoint.state, weights, strict=strict)
         self.classes = tuple(classes or checkpoint.classes or _classes_of(self.config))
         self.model.cfg, self.model.dataset_meta = self.config, {"classes": self.classes}
         _place(self.model, device)
@@ -114,8 +117,12 @@ class Predictor:
             return self.model.test_step(batch)[0]
 
 
-def _built(path: Path, config: Any) -> torch.nn.Module:  # noqa: ANN401 - Config
-    """Build a model.
+def build(path: Path, config: Any) -> torch.nn.Module:  # noqa: ANN401 - Config
+    """Build a config's model.
+
+    Args:
+        path: The config's file, for messages.
+        config: As loaded.
 
     Raises:
         ConfigError: If the config names a class that nobody registered, or wrong arguments.
@@ -146,10 +153,16 @@ def _unbuildable(path: Path, what: str, error: Exception) -> FacekitError:
     )
 
 
-def _fill(
+def fill(
     model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path, *, strict: bool
 ) -> None:
     """Give a model its weights.
+
+    Args:
+        model: As built.
+        state: The weights.
+        path: Their file, for messages.
+        strict: Whether weights that the model has no place for are an error.
 
     Raises:
         WeightsError: If they are another model's.
@@ -160,8 +173,7 @@ def _fill(
         shapes = [line.strip() for line in str(error).splitlines()[1:]]
         reason = f"{len(shapes)} of another shape ({'; '.join(shapes[:1])})"
         raise _another(path, [reason]) from error
-    # Old checkpoints lack the batch norms' counters, which only training reads.
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    missing = [key for key in missing if not key.endswith(_ONLY_IN_TRAINING)]
     problems = [_counted("missing", missing)]
     if missing or strict:
         problems.append(_counted("that the model has no place for", surplus))

@@ -11,17 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from facekit.errors import MissingDependencyError, WeightsError
+from facekit.errors import WeightsError
+from facekit.training.onnx_arrays import stored_arrays
 
 __all__ = ["hold_norms", "layers_and_norms", "load_folded", "stored_weights"]
-
-_LEVELS, _SCALE = ".levels", ".scale"  # as facekit.export.weights_bits names them
-_WITH_BIAS = 3
 
 
 def hold_norms(network: nn.Module) -> None:
@@ -35,32 +32,6 @@ def hold_norms(network: nn.Module) -> None:
             module.eval()
 
 
-def _read_model(path: Path) -> tuple[Any, Any]:
-    """Read an ONNX file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The model, and onnx's ``numpy_helper``.
-
-    Raises:
-        WeightsError: If it is damaged.
-        MissingDependencyError: If onnx is not installed.
-    """
-    try:
-        import onnx  # noqa: PLC0415 - only going on from an exported file needs it
-        from onnx import numpy_helper  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("training", "onnx", 'pip install "facekit[export]"') from error
-    try:
-        model = onnx.load(path)
-    except Exception as error:
-        # protobuf's and onnx's own exceptions have no common base.
-        raise WeightsError(path, f"not a readable ONNX file: {error}") from error
-    return model, numpy_helper
-
-
 def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read an ONNX file's weights, those in 8 bits restored.
 
@@ -68,23 +39,14 @@ def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         path: The file.
 
     Returns:
-        Tensors by the names that torch's exporter gave them, a convolution's bias as
-        ``<convolution>.bias``; and the file's metadata.
+        See :func:`facekit.training.onnx_arrays.stored_arrays`; as tensors.
 
     Raises:
         WeightsError: If it is damaged.
         MissingDependencyError: If onnx is not installed.
     """
-    model, numpy_helper = _read_model(path)
-    found = {one.name: torch.tensor(numpy_helper.to_array(one)) for one in model.graph.initializer}
-    for name in [one for one in found if one.endswith(_LEVELS)]:
-        whole = name.removesuffix(_LEVELS)
-        found[whole] = found[name].float() * found[whole + _SCALE]
-    for node in model.graph.node:
-        # An exporter may call a folded bias anything; its convolution's weight has the name.
-        if node.op_type == "Conv" and len(node.input) == _WITH_BIAS:
-            found[f"{node.input[1].removesuffix('.weight')}.bias"] = found[node.input[2]]
-    return found, {one.key: one.value for one in model.metadata_props}
+    arrays, metadata = stored_arrays(path)
+    return {name: torch.tensor(array) for name, array in arrays.items()}, metadata
 
 
 def load_folded(network: nn.Module, stored: Mapping[str, Tensor], path: Path) -> None:

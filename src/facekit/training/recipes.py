@@ -29,7 +29,9 @@ RECIPES: Final[dict[str, str]] = {
     "mask_rcnn": "facekit.training.mask_rcnn:MaskRCNNRecipe",
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
+    "mmdet": "facekit.training.mmdet:MMDetTraining",
     "ssd": "facekit.training.ssd:Ssd",
+    "tfod": "facekit.training.tfod:Tfod",
 }
 """Name to ``module:Class``."""
 
@@ -46,7 +48,17 @@ class Needs(NamedTuple):
     install: str
 
 
-FOREIGN: Final[dict[str, Needs]] = {}
+FOREIGN: Final[dict[str, Needs]] = {
+    "mmdet": Needs(
+        ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
+        'pip install "facekit[mmdet]"',
+    ),
+    "tfod": Needs(
+        ("object_detection", "onnx", "tensorflow", "tf_keras", "tf_slim"),
+        'pip install "facekit[tfod_train]" "tensorflow~=2.21.0" && pip install --no-deps '
+        'tf-models-research-object-detection==2.8.0.post1 "tf-keras~=2.21.0" tf-slim==1.1.0',
+    ),
+}
 """Those of :data:`RECIPES` that run another framework's trainer, and what it needs; see
 :mod:`facekit.training.foreign`."""
 

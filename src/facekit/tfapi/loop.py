@@ -1,0 +1,233 @@
+"""The API's second training loop and its evaluation, on a folder that can be gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from facekit.errors import BackendError
+from facekit.tfapi import shims
+
+__all__ = [
+    "Trunk",
+    "as_input",
+    "built_backbone",
+    "evaluate",
+    "last_step",
+    "save_backbone",
+    "train",
+]
+
+Trunk = Any
+"""The Keras model of a feature extractor."""
+
+_AT_ONCE: Final = 100
+"""Steps that TensorFlow runs in one call at most, as the API's own default."""
+
+
+def last_step(folder: Path) -> int | None:
+    """Return the step of a folder's newest checkpoint; ``None`` where there is none.
+
+    Args:
+        folder: The model folder.
+    """
+    newest = tf.train.latest_checkpoint(str(folder))
+    if newest is None:
+        return None
+    name = "step/.ATTRIBUTES/VARIABLE_VALUE"
+    return int(tf.train.load_checkpoint(newest).get_tensor(name))
+
+
+def train(
+    config: Path,
+    folder: Path,
+    *,
+    steps: int,
+    checkpoint_every: int,
+    keep: int = 3,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Train until a step, from where the folder's newest checkpoint is.
+
+    Args:
+        config: The pipeline configuration.
+        folder: Where checkpoints and summaries are, and will be.
+        steps: The step to stop at.
+        checkpoint_every: Steps between checkpoints; the last step has one, too.
+        keep: How many checkpoints stay.
+        should_stop: Asked after every few steps; if so the step is kept.
+
+    Returns:
+        Whether it was stopped before its end.
+
+    Raises:
+        BackendError: If the API fails.
+    """
+    shims.provide()
+    from object_detection import model_lib_v2  # noqa: PLC0415 - after the shims
+
+    done = last_step(folder) or 0
+    # TensorFlow runs this many steps in one call, and the loop ends at a multiple of it only.
+    at_once = math.gcd(steps - done, checkpoint_every, _AT_ONCE)
+    with _named("training"), _watched(model_lib_v2, should_stop) as manager:
+        try:
+            model_lib_v2.train_loop(
+                pipeline_config_path=str(config),
+                model_dir=str(folder),
+                train_steps=steps,
+                checkpoint_every_n=checkpoint_every,
+                checkpoint_max_to_keep=keep,
+                num_steps_per_iteration=at_once,
+                record_summaries=False,
+            )
+        except _Stopped:
+            manager[0].save()
+            return True
+        if last_step(folder) != steps:
+            # The loop saves at multiples only.
+            manager[0].save()
+    return False
+
+
+class _Stopped(BaseException):
+    """Leaves the API's loop; no error, so that nothing on the way takes it for one."""
+
+
+@contextlib.contextmanager
+def _watched(module: Any, should_stop: Callable[[], bool]) -> Iterator[list[Any]]:  # noqa: ANN401 - the API's module
+    """Look into the API's loop, which has no hooks: by the clock that it reads after its steps.
+
+    Yields:
+        The managers of checkpoints that the loop makes.
+    """
+    clock, kind = module.time, tf.compat.v2.train.CheckpointManager
+    managers: list[Any] = []
+
+    def tick() -> float:
+        if should_stop():
+            raise _Stopped
+        return float(clock.time())
+
+    def managed(*words: Any, **options: Any) -> Any:  # noqa: ANN401 - TensorFlow's own
+        managers.append(kind(*words, **options))
+        return managers[-1]
+
+    module.time = types.SimpleNamespace(time=tick)
+    tf.compat.v2.train.CheckpointManager = managed
+    try:
+        yield managers
+    finally:
+        module.time, tf.compat.v2.train.CheckpointManager = clock, kind
+
+
+def evaluate(config: Path, folder: Path, *, sample_1_of: int = 1) -> dict[str, float]:
+    """Measure the newest checkpoint with the API's own COCO metrics.
+
+    Args:
+        config: The pipeline configuration.
+        folder: Where the checkpoints are; summaries go into its ``eval``.
+        sample_1_of: Measure on every so many-th example only.
+
+    Returns:
+        The API's numbers, by its names.
+
+    Raises:
+        BackendError: If the API fails.
+    """
+    shims.provide()
+    from object_detection import model_lib_v2  # noqa: PLC0415 - after the shims
+
+    found: dict[str, float] = {}
+    original = model_lib_v2.eager_eval_loop
+
+    def kept(*words: Any, **options: Any) -> Any:  # noqa: ANN401 - the API's own
+        numbers = original(*words, **options)
+        found.update({name: float(value) for name, value in numbers.items()})
+        return numbers
+
+    model_lib_v2.eager_eval_loop = kept  # the caller of it throws the numbers away
+    try:
+        with _named("evaluation"):
+            model_lib_v2.eval_continuously(
+                pipeline_config_path=str(config),
+                model_dir=str(folder),
+                checkpoint_dir=str(folder),
+                sample_1_of_n_eval_examples=sample_1_of,
+                wait_interval=0,
+                timeout=0,
+            )
+    finally:
+        model_lib_v2.eager_eval_loop = original
+    return found
+
+
+def built_backbone(config: Path) -> tuple[Trunk, int]:
+    """Return the feature extractor's classification network of a configuration, built.
+
+    Args:
+        config: The pipeline configuration, of an SSD with a fixed input.
+
+    Returns:
+        The Keras model with fresh weights, and the side of its input.
+
+    Raises:
+        BackendError: If the API cannot build it.
+    """
+    shims.provide()
+    from object_detection.builders import model_builder  # noqa: PLC0415 - after the shims
+    from object_detection.utils import config_util  # noqa: PLC0415
+
+    with _named("building"):
+        model_config = config_util.get_configs_from_pipeline_file(str(config))["model"]
+        side = int(model_config.ssd.image_resizer.fixed_shape_resizer.height)
+        model = model_builder.build(model_config, is_training=True)
+        tf.keras.backend.set_learning_phase(False)
+        model.predict(tf.zeros([1, side, side, 3]), tf.constant([[side, side, 3]]))
+    return model._feature_extractor.classification_backbone, side  # noqa: SLF001 - no other way
+
+
+def save_backbone(backbone: Trunk, prefix: Path) -> str:
+    """Write a checkpoint that ``fine_tune_checkpoint_type: "classification"`` restores.
+
+    Args:
+        backbone: See :func:`built_backbone`.
+        prefix: Folder and first part of the files' names.
+
+    Returns:
+        What ``fine_tune_checkpoint`` has to be.
+    """
+    # Not ``write``: restoring wants the counter of saves, too.
+    return str(tf.train.Checkpoint(feature_extractor=backbone).save(str(prefix)))
+
+
+def as_input(photo: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32]:
+    """Return a photo as the feature extractor takes it: stretched to a square, -1 to 1.
+
+    Args:
+        photo: ``(h, w, 3)`` uint8 RGB.
+        side: The square's, pixels.
+    """
+    resized = tf.image.resize(tf.constant(photo), [side, side])
+    return np.asarray(resized) * np.float32(2 / 255) - np.float32(1)
+
+
+@contextlib.contextmanager
+def _named(doing: str) -> Iterator[None]:
+    """Turn what the API raises into an error that names it."""
+    try:
+        yield
+    except (KeyboardInterrupt, BackendError):
+        raise
+    except Exception as error:
+        # TensorFlow's and the API's exceptions have no common base.
+        first = next((line for line in str(error).splitlines() if line.strip()), "")
+        message = f"the TF Object Detection API, {doing}: {type(error).__name__}: {first}"
+        raise BackendError(message) from error
