@@ -31,6 +31,8 @@ class NetworkSpec:
         input_shape: Shape of one input without its batch axis, channels first.
         free_axes: Axes of ``input_shape`` that may have any length; exports keep them free.
         input_scale: How large inputs are; what exports are compared on is scaled by it.
+        suppression: The module whose ``graph`` turns the outputs into boxes, for exports that shall
+            have it inside; see :mod:`facekit.export.suppression`.
     """
 
     network: str
@@ -39,6 +41,7 @@ class NetworkSpec:
     input_shape: tuple[int, ...]
     free_axes: tuple[int, ...] = ()
     input_scale: float = 1.0
+    suppression: str | None = None
 
     def load(
         self,

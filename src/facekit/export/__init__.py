@@ -66,6 +66,7 @@ def export(
     tolerance: float | None = None,
     weights_bits: Literal[8, 32] = 32,
     int8: Iterable[Scene] | None = None,
+    with_nms: bool = False,
 ) -> ParityReport:
     """Write weights in another format.
 
@@ -86,6 +87,8 @@ def export(
         int8: Photos, with their faces where the backend is no detector: the arithmetic is rounded
             to 8 bits, whose ranges are measured on them. Some dozens like those of later use are
             enough; one of eight is kept for the comparison.
+        with_nms: Put the backend's decoding and suppression inside: the file answers with boxes,
+            in pixels of its input, which then has one size only.
 
     Returns:
         What was compared and how far apart the answers were.
@@ -98,7 +101,8 @@ def export(
         BackendError: If the exporter fails, or the difference is above the tolerance. Nothing is
             written then.
         ImageError: If a photo cannot be read.
-        ConfigError: If fewer than two photos need the network.
+        ConfigError: If fewer than two photos need the network, or nothing is known to be put
+            inside.
         OutputError: If the file cannot be written.
     """
     backend, spec = find_spec(name, role)
@@ -107,7 +111,7 @@ def export(
         reason = f"weights in {weights_bits} bits are written to .onnx alone, and not with int8"
         raise OutputError(f"{target}: {reason}")
     source = weights_files.resolve(weights, default=backend.name)
-    _check_source(source, target, copied=int8 is not None)
+    _check_source(source, target, copied=int8 is not None or with_nms)
     engine = spec.load(source)
     spec = sized(spec, engine)
     inputs = None if int8 is None else inputs_of(backend, source, spec, int8)
@@ -130,6 +134,8 @@ def export(
             raise BackendError(
                 f"{target}: not written: {report}; raise the tolerance if that will do"
             )
+        if with_nms:
+            _exporter("suppression").add(written, spec, trial_input(spec, photo)[0])
         # The .bin first: the .xml is what a reader opens.
         for file in sorted(folder.iterdir()):
             file.replace(target.with_name(file.name))
