@@ -108,6 +108,18 @@ def require_mmdet(require: Require) -> None:
 
 
 @pytest.fixture(scope="session")
+def require_detectron2(require: Require) -> None:
+    """Skip where Detectron2 is not installed, which no package index has."""
+    for name in ("torch", "torchvision"):
+        require(name)
+    with warnings.catch_warnings():
+        # It warns of what today's PyTorch deprecates, and so do its dependencies.
+        warnings.simplefilter("ignore")
+        require("detectron2")
+        importlib.import_module("facekit.d2.predictor")
+
+
+@pytest.fixture(scope="session")
 def old_mmdet_checkpoint(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped tiny SSD as MMDetection 1.x wrote checkpoints."""
     torch, _ = require("torch"), require("onnx")

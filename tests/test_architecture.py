@@ -19,6 +19,7 @@ ROOT = TESTS.parent
 ADAPTER = {
     "batches",
     "boxes",
+    "d2",
     "engines",
     "errors",
     "images",
@@ -51,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "weights": {"atomic", "config", "errors", "registry"},
     "engines": {"errors", "protocols", "registry"},
     "networks": set(),
+    "d2": {"engines", "errors", "pickled_arrays"},
     "mmlab": {"atomic", "errors", "networks"},
     "tfapi": {"atomic", "errors"},
     "tfgraphs": {"coexistence", "datasets", "errors"},
@@ -89,6 +91,7 @@ ALLOWED: dict[str, set[str]] = {
         "atomic",
         "boxes",
         "config",
+        "d2",
         "datasets",
         "detectors",
         "draw",
@@ -127,6 +130,7 @@ HEAVY = {
 }
 HEAVY_ROOMS = {
     "classifiers",
+    "d2",
     "detectors",
     "engines",
     "export",
@@ -254,7 +258,10 @@ def test_what_a_backend_needs_is_an_extra_of_its_name(backend: Backend) -> None:
     needed = any(one.packages for one in BUILT_IN if one.name == backend.name)
     assert (backend.name in project["optional-dependencies"]) == needed
     if backend.packages:
-        assert backend.install == f'pip install "facekit[{backend.name}]"'
+        extra, _, framework = backend.install.partition(" && ")
+        assert extra == f'pip install "facekit[{backend.name}]"'
+        # What no package index has is installed after it.
+        assert bool(framework) == (backend.name == "detectron2")
 
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="not a checkout")

@@ -23,6 +23,50 @@ def test_round_trip(mask: npt.NDArray[np.bool_]) -> None:
     assert encoded.counts[1::2].sum() == mask.sum()
 
 
+@given(mask=arrays.arrays(np.bool_, arrays.array_shapes(min_dims=2, max_dims=2, max_side=9)))
+def test_outlines_enclose_just_the_masks_pixels(mask: npt.NDArray[np.bool_]) -> None:
+    polygons = RleMask.from_mask(mask).to_polygons()
+    height, width = mask.shape
+    inside = np.zeros_like(mask)
+    for polygon in polygons:
+        assert len(polygon) >= 4
+        inside |= _filled(polygon, height, width)
+    holes = inside & ~mask
+    assert not (mask & ~inside).any()
+    # What is filled beyond the mask cannot be reached from outside it, not even by corners.
+    outside = np.pad(~mask, 1, constant_values=True)
+    reached = np.zeros_like(outside)
+    reached[0, 0] = True
+    for _ in range(outside.size):
+        grown = reached.copy()
+        for axis in (0, 1):
+            for step in (-1, 1):
+                grown |= np.roll(reached, step, axis)
+        grown &= outside
+        if (grown == reached).all():
+            break
+        reached = grown
+    assert not (holes & reached[1:-1, 1:-1]).any()
+
+
+def _filled(polygon: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Count the vertical edges to the right of each pixel's middle."""
+    inside = np.zeros((height, width), dtype=bool)
+    for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        if x1 == x2:
+            inside[int(min(y1, y2)) : int(max(y1, y2)), : int(x1)] ^= True
+    return inside
+
+
+def test_outlines_have_corners_alone_and_no_holes() -> None:
+    ring = [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
+    (outline,) = RleMask.from_mask(ring).to_polygons()
+    assert sorted(map(tuple, outline.tolist())) == [(0, 0), (0, 3), (3, 0), (3, 3)]
+    one, other = RleMask.from_mask([[1, 0], [0, 1]]).to_polygons()
+    assert len(one) == len(other) == 4
+    assert RleMask.from_mask(np.zeros((3, 3))).to_polygons() == []
+
+
 def test_runs_go_down_the_columns_as_cocos_do() -> None:
     encoded = RleMask.from_mask([[0, 1, 1], [0, 0, 1]])
     assert encoded.to_dict() == {"size": [2, 3], "counts": [2, 1, 1, 2]}

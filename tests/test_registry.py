@@ -69,11 +69,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def test_built_in_names_come_first_and_each_once() -> None:
     names = [(backend.role, backend.name) for backend in registry.backends()]
-    assert names[:8] == [
+    assert names[:9] == [
         ("detector", "tiny_ssd"),
         ("detector", "haar"),
         ("detector", "s3fd"),
         ("detector", "mask_rcnn"),
+        ("detector", "detectron2"),
         ("detector", "mmdet"),
         ("detector", "tfod"),
         ("landmarker", "resnet18"),

@@ -95,6 +95,16 @@ class RleMask:
         values = np.arange(len(self.counts)) % 2 == 1
         return np.repeat(values, self.counts).reshape(self.size, order="F")
 
+    def to_polygons(self) -> list[npt.NDArray[np.float32]]:
+        """Return the outlines along the pixels' edges: each has just the mask's pixels within.
+
+        Returns:
+            ``(k, 2)`` x, y of each part's corners, pixels; parts that touch at a corner are two.
+            Holes are filled, because COCO's polygons have none. No part, no polygon.
+        """
+        loops = _loops(self.to_mask())
+        return [loop.astype(np.float32) for loop in loops if _area(loop) > 0]
+
     def __eq__(self, other: object) -> bool:
         """Whether size and runs are the same."""
         if not isinstance(other, RleMask):
@@ -106,3 +116,64 @@ class RleMask:
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"size": [h, w], "counts": [...]}``, which pycocotools reads."""
         return {"size": list(self.size), "counts": self.counts.tolist()}
+
+
+_Loop = npt.NDArray[np.int64]
+_Corner = tuple[int, int]
+
+
+def _loops(mask: npt.NDArray[np.bool_]) -> list[_Loop]:
+    """Walk along the edges between mask and background, the mask on the right.
+
+    Returns:
+        ``(k, 2)`` x, y of each loop's corners; the area of a hole's is negative.
+    """
+    padded = np.pad(mask, 1).astype(np.int8)
+    # From each corner the directions in which an edge leaves it.
+    leaving: dict[_Corner, list[_Corner]] = {}
+    for axis, along in ((0, (1, 0)), (1, (0, 1))):
+        change = np.diff(padded, axis=axis)
+        # Above and below the image's rows, the padding gives edges one row more.
+        rows, columns = np.nonzero(change)
+        signs = change[rows, columns].tolist()
+        for row, column, sign in zip(rows.tolist(), columns.tolist(), signs, strict=True):
+            x, y = (column - 1, row) if axis == 0 else (column, row - 1)
+            forward = (sign > 0) == (axis == 0)
+            start = (x, y) if forward else (x + along[0], y + along[1])
+            step = along if forward else (-along[0], -along[1])
+            leaving.setdefault(start, []).append(step)
+    loops = []
+    while leaving:
+        loops.append(_walk(next(iter(leaving)), leaving))
+    return loops
+
+
+def _walk(start: _Corner, leaving: dict[_Corner, list[_Corner]]) -> _Loop:
+    """Follow one loop, and take its edges away."""
+    corners: list[_Corner] = []
+    place, before = start, (0, 0)
+    while place in leaving:
+        steps = leaving[place]
+        # Where two parts touch, turning to the right stays with the same one.
+        right = (-before[1], before[0])
+        step = right if right in steps else steps[0]
+        steps.remove(step)
+        if not steps:
+            del leaving[place]
+        if step != before:
+            corners.append(place)
+        place, before = (place[0] + step[0], place[1] + step[1]), step
+    if len(corners) > 1 and _straight(corners[-1], corners[0], corners[1]):
+        corners = corners[1:]
+    return np.array(corners, dtype=np.int64)
+
+
+def _straight(one: _Corner, middle: _Corner, other: _Corner) -> bool:
+    """Say whether three corners are in a row."""
+    return one[0] == middle[0] == other[0] or one[1] == middle[1] == other[1]
+
+
+def _area(loop: _Loop) -> float:
+    """Return a loop's area, positive if the mask is on the right of it, y downwards."""
+    x, y = loop[:, 0], loop[:, 1]
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2

@@ -108,6 +108,32 @@ _BUILT_IN: tuple[Backend, ...] = (
     ),
     Backend(
         role="detector",
+        name="detectron2",
+        target="facekit.detectors.detectron2:Detectron2",
+        summary="any model of Detectron2, run by detectron2 itself",
+        packages=(
+            "detectron2",
+            "cloudpickle",
+            "fvcore",
+            "iopath",
+            "matplotlib",
+            "omegaconf",
+            "pycocotools",
+            "safetensors",
+            "tabulate",
+            "termcolor",
+            "torch",
+            "torchvision",
+            "tqdm",
+            "yacs",
+        ),
+        install=(
+            'pip install "facekit[detectron2]" && pip install --no-build-isolation --no-deps '
+            '"detectron2 @ git+https://github.com/facebookresearch/detectron2"'
+        ),
+    ),
+    Backend(
+        role="detector",
         name="mmdet",
         target="facekit.detectors.mmdet:MMDet",
         summary="any detector of MMDetection 3.x, run by mmdet itself",

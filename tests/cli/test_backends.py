@@ -50,11 +50,12 @@ def test_the_table(facekit: Facekit) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     headers, *rows = result.stdout.splitlines()
     assert headers.split()[:4] == ["role", "name", "status", "owner"]
-    assert [row.split()[:2] for row in rows[:7]] == [
+    assert [row.split()[:2] for row in rows[:8]] == [
         ["detector", "tiny_ssd"],
         ["detector", "haar"],
         ["detector", "s3fd"],
         ["detector", "mask_rcnn"],
+        ["detector", "detectron2"],
         ["detector", "mmdet"],
         ["detector", "tfod"],
         ["landmarker", "resnet18"],

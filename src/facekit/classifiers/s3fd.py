@@ -17,7 +17,7 @@ from pydantic import Field
 from facekit import weights
 from facekit.batches import read_pairs
 from facekit.boxes import square
-from facekit.engines import FloatArray, create_engine
+from facekit.engines import FloatArray
 from facekit.engines.spec import NetworkSpec
 from facekit.errors import WeightsError
 from facekit.images import ImageLike, RgbImage, crop
@@ -80,14 +80,7 @@ class S3FD:
             reason = "needs weights: give those that 'facekit train' made, weights=mine.safetensors"
             raise WeightsError(f"classifier {self.name!r}", reason)
         self._path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
-        self._engine = create_engine(
-            self._path,
-            engine=options.engine,
-            inputs=SPEC.inputs,
-            outputs=SPEC.outputs,
-            network=SPEC.network,
-            threads=options.threads,
-        )
+        self._engine = SPEC.load(self._path, engine=options.engine, threads=options.threads)
         stated = self._engine.metadata
         self.labels: tuple[str, ...] = _labels(self._path, stated)
         self.multi_label = stated.get(_MULTI_LABEL_KEY, "false") == "true"

@@ -68,6 +68,13 @@ def export(
         int,
         typer.Option("--int8-photos", metavar="N", min=2, help="Of so many of them, evenly."),
     ] = 64,
+    with_nms: Annotated[
+        bool,
+        typer.Option(
+            "--with-nms",
+            help="Put decoding and suppression inside: the file answers with boxes (tiny_ssd).",
+        ),
+    ] = False,
     images: Images = None,
     split: Split = None,
     read: Reader = None,
@@ -94,5 +101,6 @@ def export(
         tolerance=tolerance,
         weights_bits=weights_bits,
         int8=None if int8 is None else scenes(int8, images, split, read or (), int8_photos),
+        with_nms=with_nms,
         role=role,
     )

@@ -50,6 +50,7 @@ def run_export(
     tolerance: float | None,
     weights_bits: int,
     int8: Iterable[Scene] | None,
+    with_nms: bool,
     role: str | None,
 ) -> None:
     """Export weights and print how far apart the two files' answers are.
@@ -62,6 +63,7 @@ def run_export(
         tolerance: The largest difference that is accepted.
         weights_bits: 8 or 32.
         int8: Photos to measure the ranges of 8-bit arithmetic on.
+        with_nms: Whether decoding and suppression go inside.
         role: Its role, where the name alone does not tell.
 
     Raises:
@@ -76,6 +78,7 @@ def run_export(
         tolerance=tolerance,
         weights_bits=_bits(weights_bits),
         int8=int8,
+        with_nms=with_nms,
     )
     print_lines([f"wrote {out}: {report}"])
 

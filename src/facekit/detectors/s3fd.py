@@ -32,7 +32,7 @@ from facekit.detectors._s3fd_views import (
     views,
     vote,
 )
-from facekit.engines import FloatArray, create_engine
+from facekit.engines import FloatArray
 from facekit.engines.spec import NetworkSpec
 from facekit.errors import BackendError, WeightsError
 from facekit.images import ImageLike, RgbImage
@@ -135,12 +135,9 @@ class S3FD:
         self.score_threshold = 0.5 if options.score_threshold is None else options.score_threshold
         self.box_transform = options.box_transform or type(self).box_transform
         self._path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
-        self._engine = create_engine(
+        self._engine = SPEC.load(
             self._path,
             engine=options.engine,
-            inputs=SPEC.inputs,
-            outputs=SPEC.outputs,
-            network=SPEC.network,
             threads=options.threads,
             precision=options.precision,
         )

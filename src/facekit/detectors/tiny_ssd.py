@@ -11,8 +11,10 @@ The network is fully convolutional. Upstream stretches every photo to 300 x 300;
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
 import cv2
@@ -23,7 +25,7 @@ from pydantic import Field
 from facekit import weights
 from facekit.batches import read_chunks
 from facekit.boxes import BoxTransform, nms
-from facekit.engines import FloatArray, create_engine
+from facekit.engines import FloatArray
 from facekit.engines.spec import NetworkSpec
 from facekit.errors import WeightsError
 from facekit.images import ImageLike, RgbImage
@@ -44,6 +46,7 @@ SPEC: Final = NetworkSpec(
     outputs=("logits", "deltas"),
     input_shape=(3, SIZE, SIZE),
     free_axes=(1, 2),
+    suppression="facekit.detectors._tiny_ssd_graph",
 )
 """RGB in 0..1 to logits ``(N, A, 2)``, background first, and deltas ``(N, A, 4)``.
 
@@ -52,6 +55,8 @@ The anchors' number ``A`` is 3,249 for 300 x 300.
 
 Side = Annotated[int, Field(ge=STRIDE)]
 Size = tuple[int, int]
+_BOXES: Final = ("boxes", "scores", "images")
+"""What a file answers that was exported with suppression inside."""
 Resize = Literal["stretch", "keep_aspect"]
 
 _WIDTHS: Final = (9.4, 25.1, 14.7, 34.7, 143.0, 77.4, 128.8, 51.1, 75.6)
@@ -141,14 +146,20 @@ class TinySSD:
         self.score_threshold = 0.5 if options.score_threshold is None else options.score_threshold
         self.box_transform = options.box_transform or type(self).box_transform
         self._path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
-        self._engine = create_engine(
-            self._path,
-            engine=options.engine,
-            inputs=SPEC.inputs,
-            outputs=SPEC.outputs,
-            network=SPEC.network,
-            threads=options.threads,
-        )
+        try:
+            self._load(SPEC, has_boxes=False)
+        except WeightsError:
+            # What is wrong is told of the network, which nearly all files are.
+            with contextlib.suppress(WeightsError):
+                self._load(dataclasses.replace(SPEC, outputs=_BOXES), has_boxes=True)
+                return
+            raise
+
+    def _load(self, spec: NetworkSpec, *, has_boxes: bool) -> None:
+        """Load the weights as a network of these outputs; see :meth:`NetworkSpec.load`."""
+        options = self._options
+        self._engine = spec.load(self._path, engine=options.engine, threads=options.threads)
+        self._has_boxes = has_boxes
 
     def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
         """Find the faces of each image; see :class:`facekit.protocols.Detector`."""
@@ -165,11 +176,36 @@ class TinySSD:
         found: dict[int, Detections] = {}
         for size in dict.fromkeys(sizes):
             rows = [row for row, own in enumerate(sizes) if own == size]
-            logits, deltas = self._forward(prepare([chunk[row] for row in rows], size))
-            for i, row in enumerate(rows):
-                height, width = chunk[row].shape[:2]
-                found[row] = self._to_detections(logits[i], deltas[i], (height, width), size)
+            batch = prepare([chunk[row] for row in rows], size)
+            photos = [(int(chunk[row].shape[0]), int(chunk[row].shape[1])) for row in rows]
+            answer = self._suppressed if self._has_boxes else self._raw
+            found |= zip(rows, answer(batch, photos), strict=True)
         return [found[row] for row in range(len(chunk))]
+
+    def _raw(self, batch: FloatArray, photos: Sequence[Size]) -> Iterator[Detections]:
+        """Answer for photos of a batch by the network's logits and deltas."""
+        logits, deltas = self._forward(batch)
+        size = (batch.shape[2], batch.shape[3])
+        for image, photo in enumerate(photos):
+            yield self._to_detections(logits[image], deltas[image], photo, size)
+
+    def _suppressed(self, batch: FloatArray, photos: Sequence[Size]) -> Iterator[Detections]:
+        """Answer for photos of a batch by a file that has suppressed already."""
+        boxes, scores, images = self._engine(batch)
+        for image, (height, width) in enumerate(photos):
+            own = (images == image) & (scores > np.float32(self.score_threshold))
+            scale = np.array([width / batch.shape[3], height / batch.shape[2]] * 2, np.float32)
+            # Inclusive pixels are scaled, as where suppression is not inside.
+            end = np.array([0, 0, 1, 1], dtype=np.float32)
+            inclusive = (boxes[own] - end) * scale
+            kept = nms(inclusive, scores[own], self._options.nms_threshold, inclusive=True)
+            kept = kept[: self._options.max_detections]
+            yield Detections(
+                boxes=inclusive[kept] + end,
+                scores=scores[own][kept],
+                image_size=(height, width),
+                box_transform=self.box_transform,
+            )
 
     def _forward(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Run the network on ``(N, 3, height, width)``.

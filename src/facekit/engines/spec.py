@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from facekit.engines import Engine, create_engine
 from facekit.errors import FacekitError, UnknownNameError
 from facekit.registry import ROLES, Backend, Role, backends, find, load_class
+
+if TYPE_CHECKING:
+    from facekit.protocols import EngineName, Precision
 
 __all__ = ["NetworkSpec", "find_spec", "sized"]
 
@@ -26,6 +31,8 @@ class NetworkSpec:
         input_shape: Shape of one input without its batch axis, channels first.
         free_axes: Axes of ``input_shape`` that may have any length; exports keep them free.
         input_scale: How large inputs are; what exports are compared on is scaled by it.
+        suppression: The module whose ``graph`` turns the outputs into boxes, for exports that shall
+            have it inside; see :mod:`facekit.export.suppression`.
     """
 
     network: str
@@ -34,6 +41,38 @@ class NetworkSpec:
     input_shape: tuple[int, ...]
     free_axes: tuple[int, ...] = ()
     input_scale: float = 1.0
+    suppression: str | None = None
+
+    def load(
+        self,
+        path: Path,
+        *,
+        engine: EngineName | None = None,
+        threads: int = 0,
+        precision: Precision = "f32",
+    ) -> Engine:
+        """Load weights of this network; see :func:`facekit.engines.create_engine`.
+
+        Args:
+            path: The weights file.
+            engine: Overrides what the suffix says.
+            threads: CPU threads of one call; 0 leaves it to the engine.
+            precision: What the network computes in.
+
+        Raises:
+            ConfigError: If the engine does not compute in that precision.
+            WeightsError: If the file is missing, damaged or of another network.
+            MissingDependencyError: If the engine's package is not installed.
+        """
+        return create_engine(
+            path,
+            engine=engine,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            network=self.network,
+            threads=threads,
+            precision=precision,
+        )
 
 
 def sized(spec: NetworkSpec, engine: Any) -> NetworkSpec:  # noqa: ANN401 - engines have no common base

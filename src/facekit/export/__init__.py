@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from facekit import atomic
 from facekit import weights as weights_files
-from facekit.engines import SUFFIXES, Engine, create_engine
+from facekit.engines import SUFFIXES, Engine
 from facekit.engines.spec import NetworkSpec, find_spec, sized
 from facekit.errors import BackendError, MissingDependencyError, OutputError, WeightsError
 from facekit.export.inputs import Inputs, Scene, inputs_of
@@ -66,6 +66,7 @@ def export(
     tolerance: float | None = None,
     weights_bits: Literal[8, 32] = 32,
     int8: Iterable[Scene] | None = None,
+    with_nms: bool = False,
 ) -> ParityReport:
     """Write weights in another format.
 
@@ -86,6 +87,8 @@ def export(
         int8: Photos, with their faces where the backend is no detector: the arithmetic is rounded
             to 8 bits, whose ranges are measured on them. Some dozens like those of later use are
             enough; one of eight is kept for the comparison.
+        with_nms: Put the backend's decoding and suppression inside: the file answers with boxes,
+            in pixels of its input, which then has one size only.
 
     Returns:
         What was compared and how far apart the answers were.
@@ -98,7 +101,8 @@ def export(
         BackendError: If the exporter fails, or the difference is above the tolerance. Nothing is
             written then.
         ImageError: If a photo cannot be read.
-        ConfigError: If fewer than two photos need the network.
+        ConfigError: If fewer than two photos need the network, or nothing is known to be put
+            inside.
         OutputError: If the file cannot be written.
     """
     backend, spec = find_spec(name, role)
@@ -107,8 +111,8 @@ def export(
         reason = f"weights in {weights_bits} bits are written to .onnx alone, and not with int8"
         raise OutputError(f"{target}: {reason}")
     source = weights_files.resolve(weights, default=backend.name)
-    _check_source(source, target, copied=int8 is not None)
-    engine = _engine(source, spec)
+    _check_source(source, target, copied=int8 is not None or with_nms)
+    engine = spec.load(source)
     spec = sized(spec, engine)
     inputs = None if int8 is None else inputs_of(backend, source, spec, int8)
     accepted = _tolerance(weights_bits, inputs) if tolerance is None else tolerance
@@ -124,12 +128,14 @@ def export(
             source=str(source),
             target=str(target),
             tolerance=accepted,
-            **_differences(engine, _engine(written, spec), spec, photo, inputs),
+            **_differences(engine, spec.load(written), spec, photo, inputs),
         )
         if not report.passed:
             raise BackendError(
                 f"{target}: not written: {report}; raise the tolerance if that will do"
             )
+        if with_nms:
+            _exporter("suppression").add(written, spec, trial_input(spec, photo)[0])
         # The .bin first: the .xml is what a reader opens.
         for file in sorted(folder.iterdir()):
             file.replace(target.with_name(file.name))
@@ -188,12 +194,6 @@ def _check_source(source: Path, target: Path, *, copied: bool) -> None:
     readable = (*SUFFIXES["torch"], *graphs)
     if source.suffix.lower() not in readable:
         raise WeightsError(source, f"only {', '.join(readable)} can be exported to {wanted}")
-
-
-def _engine(path: Path, spec: NetworkSpec) -> Engine:
-    return create_engine(
-        path, engine=None, inputs=spec.inputs, outputs=spec.outputs, network=spec.network
-    )
 
 
 @contextlib.contextmanager

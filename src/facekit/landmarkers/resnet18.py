@@ -12,7 +12,7 @@ from pydantic import Field
 from facekit import weights
 from facekit.batches import read_pairs
 from facekit.boxes import square
-from facekit.engines import Engine, FloatArray, create_engine
+from facekit.engines import Engine, FloatArray
 from facekit.engines.spec import NetworkSpec
 from facekit.errors import WeightsError
 from facekit.images import ImageLike, RgbImage, crop
@@ -69,14 +69,7 @@ class ResNet18:
         """
         self._options = options = options or self.Options()
         self._path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
-        self._engine = create_engine(
-            self._path,
-            engine=options.engine,
-            inputs=SPEC.inputs,
-            outputs=SPEC.outputs,
-            network=SPEC.network,
-            threads=options.threads,
-        )
+        self._engine = SPEC.load(self._path, engine=options.engine, threads=options.threads)
         self._crop_scale = self._checked_crop_scale(self._engine)
 
     def _checked_crop_scale(self, engine: Engine) -> float:

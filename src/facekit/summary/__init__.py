@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facekit import weights as weights_files
-from facekit.engines import SUFFIXES, create_engine
+from facekit.engines import SUFFIXES
 from facekit.engines.spec import NetworkSpec, find_spec, sized
 from facekit.errors import MissingDependencyError, WeightsError
 from facekit.registry import Role
@@ -89,9 +89,7 @@ def _layers(path: Path, spec: NetworkSpec) -> tuple[tuple[Layer, ...], tuple[int
         known = ", ".join((*SUFFIXES["onnxruntime"], *SUFFIXES["torch"]))
         raise WeightsError(path, f"a summary reads {known}, not {suffix!r}")
     # The engine checks that the weights are of this network, and has the module.
-    engine: Any = create_engine(
-        path, engine=None, inputs=spec.inputs, outputs=spec.outputs, network=spec.network
-    )
+    engine: Any = spec.load(path)
     from facekit.summary.torch import torch_layers  # noqa: PLC0415 - torch
 
     spec = sized(spec, engine)

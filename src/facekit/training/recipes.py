@@ -26,6 +26,7 @@ __all__ = [
 
 RECIPES: Final[dict[str, str]] = {
     "classify": "facekit.training.classify:Classify",
+    "detectron2": "facekit.training.detectron2:Detectron2Recipe",
     "mask_rcnn": "facekit.training.mask_rcnn:MaskRCNNRecipe",
     "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
     "landmarks": "facekit.training.landmarks:Landmarks",
@@ -49,6 +50,27 @@ class Needs(NamedTuple):
 
 
 FOREIGN: Final[dict[str, Needs]] = {
+    "detectron2": Needs(
+        (
+            "detectron2",
+            "cloudpickle",
+            "fvcore",
+            "iopath",
+            "matplotlib",
+            "omegaconf",
+            "pycocotools",
+            "safetensors",
+            "tabulate",
+            "tensorboard",
+            "termcolor",
+            "torch",
+            "torchvision",
+            "tqdm",
+            "yacs",
+        ),
+        'pip install "facekit[detectron2]" && pip install --no-build-isolation --no-deps '
+        '"detectron2 @ git+https://github.com/facebookresearch/detectron2"',
+    ),
     "mmdet": Needs(
         ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
         'pip install "facekit[mmdet]"',
