@@ -18,7 +18,7 @@ def summary(
             "--weights",
             metavar="FILE|NAME",
             help="An .onnx file, a torch checkpoint (needs torch), or a name of 'facekit weights "
-            "list'. By default the backend's own.",
+            "list'; of tfod a graph of TensorFlow's. By default the backend's own.",
         ),
     ] = None,
     role: Annotated[

@@ -16,13 +16,17 @@ from facekit.summary.layers import Layer, Summary
 
 __all__ = ["Layer", "Summary", "summary"]
 
+_WHOLE_GRAPHS = frozenset({"tfod"})
+"""The backends whose weights are graphs of any network."""
+
 
 def summary(
     name: str, weights: str | os.PathLike[str] | None = None, *, role: Role | None = None
 ) -> Summary:
     """Summarise a backend's network.
 
-    An ONNX file is summarised as it is stored, so that batch norms that were folded into
+    The graph of a `tfod` is summarised by its layers with learned numbers. An ONNX file is
+    summarised as it is stored, so that batch norms that were folded into
     convolutions are gone from it; a torch checkpoint as its module has it. Nothing is downloaded
     for it: where a backend's own weights are not here yet, its module is built without them.
 
@@ -37,6 +41,11 @@ def summary(
         MissingDependencyError: If the weights are torch's and torch is not installed.
         WeightsError: If the weights are missing, damaged, of another network or another kind.
     """
+    if name in _WHOLE_GRAPHS and weights is not None:
+        from facekit.summary.tfgraph import graph_layers  # noqa: PLC0415 - the datasets' reader
+
+        layers, shape = graph_layers(Path(weights))
+        return Summary(name, os.fspath(weights), shape, layers)
     backend, spec = find_spec(name, role)
     if weights is None and weights_files.verify(backend.name) is weights_files.Status.ABSENT:
         return Summary(

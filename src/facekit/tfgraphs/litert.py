@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ except ModuleNotFoundError as missing:
     except ModuleNotFoundError:
         raise missing from None
 
-__all__ = ["TFLite"]
+__all__ = ["TFLite", "interpreter"]
 
 _POST_PROCESS: Final = "TFLite_Detection_PostProcess"
 _ITS_OUTPUTS: Final[tuple[Role, ...]] = ("boxes", "classes", "scores", "count")
@@ -68,19 +69,9 @@ class TFLite:
         if settings.device not in {None, "cpu"}:
             message = f"detector 'tfod': {path} runs on the cpu, not on {settings.device!r}"
             raise ConfigError(message)
-        try:
-            with warnings.catch_warnings():
-                # TensorFlow's own interpreter announces that LiteRT's will replace it.
-                warnings.simplefilter("ignore")
-                self._interpreter = Interpreter(
-                    model_content=path.read_bytes(), num_threads=settings.threads or None
-                )
+        self._interpreter = interpreter(path, settings.threads)
+        with _readable(path):
             self._interpreter.allocate_tensors()
-        except Exception as error:
-            # Whatever the verifier of flatbuffers and the operations' preparation find.
-            text = " ".join(str(error).split())
-            reason = f"damaged, or not a TFLite model that this LiteRT reads: {text[:200]}"
-            raise WeightsError(path, reason) from error
         inputs = _infos(self._interpreter.get_input_details())
         outputs = _infos(self._interpreter.get_output_details())
         self.outputs = find_outputs(
@@ -171,6 +162,38 @@ class TFLite:
         """Return the model's operations, where this interpreter lists them."""
         listing = getattr(self._interpreter, "_get_ops_details", list)
         return list(listing())
+
+
+def interpreter(path: Path, threads: int = 0) -> Any:  # noqa: ANN401 - of either package
+    """Open a model, whose tensors are not allocated yet.
+
+    Args:
+        path: The file.
+        threads: CPU threads; 0 leaves it to LiteRT.
+
+    Raises:
+        WeightsError: If it is damaged.
+    """
+    with _readable(path), warnings.catch_warnings():
+        # TensorFlow's own interpreter announces that LiteRT's will replace it.
+        warnings.simplefilter("ignore")
+        return Interpreter(model_content=path.read_bytes(), num_threads=threads or None)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what LiteRT says of a bad model into one line.
+
+    Raises:
+        WeightsError: If it is damaged.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Whatever the verifier of flatbuffers and the operations' preparation find.
+        text = " ".join(str(error).split())
+        reason = f"damaged, or not a TFLite model that this LiteRT reads: {text[:200]}"
+        raise WeightsError(path, reason) from error
 
 
 def _end(index: int, ends: Mapping[int, str], operations: list[dict[str, Any]]) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,8 +33,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 make_peace()
 
 import tensorflow as tf  # noqa: E402
+from tensorflow.python.framework.convert_to_constants import (  # noqa: E402 - not public
+    convert_variables_to_constants_v2,
+)
 
-__all__ = ["FrozenGraph", "SavedModel"]
+__all__ = ["FrozenGraph", "SavedModel", "constant_graph"]
 
 _DEFAULT_SIGNATURE: Final = "serving_default"
 _SCORES_OF_CLASSES: Final = ("detection_multiclass_scores", "raw_detection_scores")
@@ -103,14 +107,9 @@ class SavedModel(_TensorFlowGraph):
 
     def _load(self, path: Path, settings: Settings) -> None:
         """Load it, and pick a signature."""
-        try:
+        with _readable(path, "SavedModel"):
             # Kept, because its signatures only borrow its variables.
             self._model = tf.saved_model.load(str(path))
-        except Exception as error:
-            # Operations that TensorFlow does not know, files that are missing or cut off.
-            text = " ".join(str(error).split())
-            reason = f"damaged, or not a SavedModel that this TensorFlow reads: {text[:200]}"
-            raise WeightsError(path, reason) from error
         name = _signature_name(list(self._model.signatures), settings.signature, path)
         self._function = self._model.signatures[name]
         inputs = {
@@ -134,17 +133,7 @@ class FrozenGraph(_TensorFlowGraph):
 
     def _load(self, path: Path, settings: Settings) -> None:
         """Import it, and cut out what leads from the image to the detections."""
-        definition = tf.compat.v1.GraphDef()
-        try:
-            definition.ParseFromString(path.read_bytes())
-            whole = tf.compat.v1.wrap_function(
-                lambda: tf.compat.v1.import_graph_def(definition, name=""), []
-            )
-        except Exception as error:
-            # protobuf's and TensorFlow's own errors for what is cut off or of another version.
-            text = " ".join(str(error).split())
-            reason = f"damaged, or not a frozen graph that this TensorFlow reads: {text[:200]}"
-            raise WeightsError(path, reason) from error
+        whole = _imported(path)
         inputs, outputs = _doors(whole.graph)
         every = {
             tensor.name: _info(tensor.name, tensor)
@@ -169,6 +158,55 @@ class FrozenGraph(_TensorFlowGraph):
 
     def _run(self, images: Any) -> Mapping[Role, Any]:  # noqa: ANN401 - a tensor
         return dict(zip(self.outputs, self._function(images), strict=True))
+
+
+@contextlib.contextmanager
+def _readable(path: Path, kind: str) -> Iterator[None]:
+    """Turn what TensorFlow says of a bad graph into one line.
+
+    Raises:
+        WeightsError: If it is damaged.
+    """
+    try:
+        yield
+    except Exception as error:
+        # protobuf's and TensorFlow's own errors, for files that are cut off or missing and for
+        # operations that this TensorFlow does not know.
+        text = " ".join(str(error).split())
+        reason = f"damaged, or not a {kind} that this TensorFlow reads: {text[:200]}"
+        raise WeightsError(path, reason) from error
+
+
+def _imported(path: Path) -> Any:  # noqa: ANN401 - a function without arguments
+    """Import a frozen graph.
+
+    Raises:
+        WeightsError: If it is damaged.
+    """
+    definition = tf.compat.v1.GraphDef()
+    with _readable(path, "frozen graph"):
+        definition.ParseFromString(path.read_bytes())
+        return tf.compat.v1.wrap_function(
+            lambda: tf.compat.v1.import_graph_def(definition, name=""), []
+        )
+
+
+def constant_graph(kind: str, path: Path) -> Any:  # noqa: ANN401 - tf.Graph
+    """Return a graph in which the weights are constants.
+
+    Args:
+        kind: As :func:`facekit.tfgraphs.kind_of` calls it.
+        path: Its place.
+
+    Raises:
+        WeightsError: If it is damaged.
+    """
+    if kind == "frozen_graph":
+        return _imported(path).graph
+    with _readable(path, "SavedModel"):
+        model = tf.saved_model.load(str(path))
+    name = _signature_name(list(model.signatures), None, path)
+    return convert_variables_to_constants_v2(model.signatures[name]).graph
 
 
 def _doors(graph: Any) -> tuple[dict[str, TensorInfo], dict[str, TensorInfo]]:  # noqa: ANN401 - tf.Graph
