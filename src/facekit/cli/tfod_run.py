@@ -93,7 +93,8 @@ def export(run: Path, out: Path, *, photos: str | None, images: Path | None, cou
         raise ConfigError(f"{out}: expected a .tflite, a .pb, or a folder without a suffix")
     from facekit.tfapi import shims  # noqa: PLC0415 - TensorFlow is looked for when it is needed
 
-    shims.provide()
+    for shim in shims.provide():
+        report(f"{shim.name}: {shim.effect}", kind="shim")
     from facekit.tfapi import export as exporter  # noqa: PLC0415 - after the shims
 
     if out.suffix == ".tflite":

@@ -86,7 +86,8 @@ class Tfod(Foreign):
             MissingDependencyError: If the API is not installed.
         """
         super().__init__(options)
-        shims.provide()
+        for shim in shims.provide():
+            log.info("shim %s: %s", shim.name, shim.effect)
         place = options.pipeline
         self._message = read_base(str(place / CONFIG if place.is_dir() else place))
         self._notes = modernised(self._message)

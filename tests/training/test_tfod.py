@@ -1,0 +1,208 @@
+"""The recipe ``tfod`` with the real API: thirty steps, a cut between them, and every export."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import facekit
+from facekit.datasets import FaceRecord, ImageRecord
+from facekit.errors import WeightsError
+from facekit.images import encode
+from facekit.tfapi.pipeline import Changes
+from facekit.training.tfod_pipeline import prepare
+from facekit.weights import resolve
+
+SIDE = 96
+EXPORTS = ("faces.pb", "faces.tflite", "faces_int8.tflite")
+
+# One interpreter for all: most of the time goes into starting TensorFlow and the API.
+EXPORT = """
+import sys
+from pathlib import Path
+from facekit.cli.tfod_run import export
+run, folder, records = map(Path, sys.argv[1:])
+export(run, folder / "faces.pb", photos=None, images=None, count=0)
+export(run, folder / "faces.tflite", photos=None, images=None, count=0)
+photos = f"tfrecord:{records}"
+export(run, folder / "faces_int8.tflite", photos=photos, images=None, count=4)
+"""
+
+
+@pytest.fixture(scope="module")
+def require_api(request: pytest.FixtureRequest) -> None:
+    """Skip where the API or what it needs is not installed; fail if FACEKIT_REQUIRE lists it."""
+    require = request.getfixturevalue("require")
+    for name in ("google_crc32c", "onnx", "pycocotools", "object_detection"):
+        require(name)
+    request.getfixturevalue("require_tensorflow")
+
+
+def records(astronaut: npt.NDArray[Any]) -> list[ImageRecord]:
+    """A handful of pictures of one face: parts of the photo, some mirrored."""
+    found = []
+    for number, (x, y, side) in enumerate([(90, 10, 280), (130, 20, 240), (0, 0, 400)]):
+        part = astronaut[y : y + side, x : x + side]
+        box = (180.0 - x, 62.0 - y, 272.0 - x, 188.0 - y)
+        mirrored = (side - box[2], box[1], side - box[0], box[3])
+        for name, picture, face in (
+            (f"{number}", part, box),
+            (f"{number}m", part[:, ::-1], mirrored),
+        ):
+            data = encode(np.ascontiguousarray(picture), ".jpg")
+            faces = (FaceRecord(box=face),)
+            found.append(ImageRecord(name=f"{name}.jpg", data=data, size=(side, side), faces=faces))
+    return found
+
+
+def python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+    # TensorFlow decides once which Keras it has: an interpreter of its own each time.
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def run(
+    require_api: None,  # noqa: ARG001 - asks for the packages
+    astronaut: npt.NDArray[Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Any]:
+    """A run of thirty steps that was cut after twenty, and what was exported of it."""
+    folder = tmp_path_factory.mktemp("tfod")
+    changes = Changes(input_size=SIDE, batch_size=2, steps=30)
+    prepare(folder / "prepared", "tuned", changes, train=lambda: records(astronaut))
+    out = folder / "run"
+    settings = (f"pipeline={folder / 'prepared'}", "start=tiny_ssd", "steps=20", "threads=1")
+    only = ("evaluate=false", "export=false", "checkpoint_every=15")
+    changed = [word for one in (*settings, *only) for word in ("--set", one)]
+    first = python("-m", "facekit", "train", "tfod:default", "--out", out, *changed)
+    later = ("--set", "steps=30", "--set", "evaluate=true", "--set", "export=true")
+    second = python("-m", "facekit", "train", out, "--resume", *later)
+    python("-c", EXPORT, out, folder, folder / "prepared" / "train.record")
+    return {"folder": folder, "out": out, "first": first, "second": second}
+
+
+def test_a_run_goes_on_where_it_was_cut(run: dict[str, Any]) -> None:
+    tensorflow = importlib.import_module("tensorflow")
+    assert "tfod: steps 0 to 20" in run["first"].stderr
+    assert "tfod: steps 20 to 30" in run["second"].stderr
+    newest = tensorflow.train.load_checkpoint(str(run["out"] / "work"))
+    assert newest.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 30
+    assert "best DetectionBoxes_Precision/mAP@.50IOU" in run["second"].stdout
+    assert "\nshim protos: old generated messages" in run["first"].stderr
+
+
+def photo_of(astronaut: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(astronaut[:400, 60:460])
+
+
+def own_graph(run: dict[str, Any], photo: npt.NDArray[np.uint8]) -> tuple[Any, Any]:
+    """The SavedModel's answer by TensorFlow's own call."""
+    tensorflow = importlib.import_module("tensorflow")
+    model = tensorflow.saved_model.load(str(run["out"] / "work" / "saved_model"))
+    answer = model.signatures["serving_default"](input_tensor=tensorflow.constant(photo[None]))
+    return answer["detection_boxes"].numpy()[0], answer["detection_scores"].numpy()[0]
+
+
+def own_frozen(run: dict[str, Any], photo: npt.NDArray[np.uint8]) -> tuple[Any, Any]:
+    """The frozen graph's answer in a session of TensorFlow 1."""
+    tensorflow = importlib.import_module("tensorflow")
+    definition = tensorflow.compat.v1.GraphDef.FromString((run["folder"] / "faces.pb").read_bytes())
+    with tensorflow.Graph().as_default() as graph:
+        tensorflow.import_graph_def(definition, name="")
+        with tensorflow.compat.v1.Session(graph=graph) as session:
+            names = ["detection_boxes:0", "detection_scores:0"]
+            boxes, scores = session.run(names, {"image_tensor:0": photo[None]})
+    return boxes[0], scores[0]
+
+
+def own_lite(path: Path, photo: npt.NDArray[np.uint8]) -> tuple[Any, Any]:
+    """A TFLite model's answer by the interpreter."""
+    tensorflow = importlib.import_module("tensorflow")
+    lite = importlib.import_module("ai_edge_litert.interpreter").Interpreter(str(path))
+    lite.allocate_tensors()
+    (given,) = lite.get_input_details()
+    small = tensorflow.compat.v1.image.resize_bilinear(photo[None].astype(np.float32), [SIDE, SIDE])
+    values = small.numpy().astype(np.float64) / 127.5 - 1
+    if given["dtype"] == np.uint8:
+        scale, zero = given["quantization"]
+        values = np.rint(values / scale + zero).clip(0, 255)
+    lite.set_tensor(given["index"], values.astype(given["dtype"]))
+    lite.invoke()
+    outputs = [lite.get_tensor(one["index"])[0] for one in lite.get_output_details()]
+    # What comes after is left from whatever was in memory.
+    count = next(int(one) for one in outputs if one.ndim == 0)
+    found = [one[:count] for one in outputs if one.ndim]
+    boxes = next(one for one in found if one.ndim == 2)
+    # Classes are all 0 here, and scores are not.
+    scores = next(one for one in found if one.ndim == 1 and one.any())
+    return boxes, scores
+
+
+OWN: dict[str, tuple[Callable[..., tuple[Any, Any]], float]] = {
+    "saved_model": (own_graph, 1e-4),
+    "faces.pb": (own_frozen, 1e-4),
+    "faces.tflite": (lambda run, photo: own_lite(run["folder"] / "faces.tflite", photo), 1e-2),
+    "faces_int8.tflite": (
+        lambda run, photo: own_lite(run["folder"] / "faces_int8.tflite", photo),
+        1.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_export_is_read_with_tensorflows_own_boxes(
+    name: str, run: dict[str, Any], astronaut: npt.NDArray[Any], require: Any
+) -> None:
+    require("ai_edge_litert")
+    call, tolerance = OWN[name]
+    photo = photo_of(astronaut)
+    boxes, scores = call(run, photo)
+    place = run["out"] / "work" / name if name == "saved_model" else run["folder"] / name
+    detector = facekit.create_detector("tfod", weights=place, score_threshold=0.0)
+    (found,) = detector.detect([photo])
+    order = np.argsort(-scores, kind="stable")[:5]
+    expected = boxes[order][:, [1, 0, 3, 2]] * 400.0
+    np.testing.assert_allclose(found.boxes[:5], expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(found.scores[:5], scores[order], rtol=0, atol=1e-4)
+
+
+def test_the_exports_of_one_checkpoint_agree(
+    run: dict[str, Any], astronaut: npt.NDArray[Any], require: Any
+) -> None:
+    require("ai_edge_litert")
+    photo = photo_of(astronaut)
+    boxes, scores = own_graph(run, photo)
+    frozen, frozen_scores = own_frozen(run, photo)
+    np.testing.assert_allclose(frozen, boxes, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(frozen_scores, scores, rtol=0, atol=1e-6)
+    lite, lite_scores = own_lite(run["folder"] / "faces.tflite", photo)
+    assert abs(lite_scores.max() - scores.max()) < 1e-4
+    # TFLite's post-processing leaves boxes where they leave the image.
+    best = lite[lite_scores.argmax()].clip(0, 1)
+    np.testing.assert_allclose(best, boxes[scores.argmax()], rtol=0, atol=1e-4)
+
+
+def test_weights_to_start_from_must_be_the_tiny_ssds(require: Any) -> None:
+    require("onnx")
+    start = importlib.import_module("facekit.training.tfod_start")
+    layers = start.first_layers(resolve("tiny_ssd", default="tiny_ssd"))
+    assert layers[0][0].shape == (3, 3, 3, 24)
+    assert layers[1][0].shape == (3, 3, 1, 24), "the second is depthwise"
+    with pytest.raises(WeightsError, match=r"no backbone\.features"):
+        start.first_layers(resolve("resnet18", default="resnet18"))
+    with pytest.raises(WeightsError, match=r"use a width of 0\.75"):
+        start._embedded(np.zeros((1, 1, 4, 4), np.float32), layers[2][0], depthwise=False)
