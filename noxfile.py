@@ -38,6 +38,12 @@ PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
 MMDET_TESTS = ("tests/detectors/test_mmdet*.py", "tests/training/test_mmdet*.py")
+TENSORFLOW = "tensorflow-cpu~=2.21.0"
+OBJECT_DETECTION = (
+    "tf-models-research-object-detection==2.8.0.post1",
+    "tf-keras~=2.21.0",
+    "tf-slim==1.1.0",
+)
 TFOD_TESTS = "tests/detectors/test_tfod*.py"
 
 
@@ -114,13 +120,18 @@ def mmdet(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def tfod(session: nox.Session) -> None:
-    """TF Object Detection's graphs by TensorFlow and LiteRT, in one process with PyTorch."""
+    """TF Object Detection: its graphs beside PyTorch, and the API itself, trained and exported."""
     # The build for CPUs is as good, and a fraction of the size: hence not the extra `tfod`.
-    session.install("tensorflow-cpu>=2.16", "onnx>=1.17")
-    _install(session, "litert", "mask_rcnn")
-    tests = ("tests/tfgraphs", "tests/test_coexistence.py", *sorted(ROOT.glob(TFOD_TESTS)))
+    session.install(TENSORFLOW, "onnx>=1.17")
+    _install(session, "litert", "mask_rcnn", "tfod_train")
+    # Its own pins, TensorFlow's among them, are of 2021.
+    session.install("--no-deps", *OBJECT_DETECTION)
+    detectors = sorted(ROOT.glob(TFOD_TESTS))
+    training = sorted(ROOT.glob("tests/training/test_tfod*.py"))
+    rooms = ("tests/tfgraphs", "tests/tfapi", "tests/test_coexistence.py", "tests/cli/test_tfod.py")
     packages = "tensorflow,ai_edge_litert,onnx,torch,torchvision"
-    _pytest(session, *map(str, tests), require=packages)
+    api = "object_detection,google_crc32c,pycocotools"
+    _pytest(session, *rooms, *map(str, (*detectors, *training)), require=f"{packages},{api}")
 
 
 @nox.session(python=OLDEST)

@@ -51,7 +51,7 @@ def export_saved_model(config: Path, checkpoints: Path, folder: Path) -> None:
         exporter_lib_v2.export_inference_graph(
             "image_tensor", _pipeline(config), str(_holding(checkpoints)), str(scratch)
         )
-        _keep_labels(config, scratch / "saved_model" / "assets" / LABEL_MAP)
+        _keep_labels(config, scratch / "saved_model" / LABEL_MAP)
         _replace(scratch / "saved_model", folder)
 
 
@@ -76,6 +76,7 @@ def export_frozen_graph(config: Path, checkpoints: Path, path: Path) -> None:
             data = _frozen(scratch / "saved_model")
     with atomic_path(path) as writing:
         writing.write_bytes(data)
+    _keep_labels(config, path.with_name(LABEL_MAP))
 
 
 def _frozen(saved_model: Path) -> bytes:
@@ -143,6 +144,7 @@ def export_tflite(
         data = _converted(scratch / "saved_model", inputs)
     with atomic_path(path) as writing:
         writing.write_bytes(data)
+    _keep_labels(config, path.with_name(LABEL_MAP))
 
 
 def _converted(saved_model: Path, inputs: list[npt.NDArray[np.float32]] | None) -> bytes:
@@ -183,13 +185,12 @@ def _holding(checkpoints: Path) -> Path:
 
 
 def _keep_labels(config: Path, target: Path) -> None:
-    """Put the label map of a configuration beside its export, if it is there."""
+    """Put a configuration's label map beside its export, where the detector looks for it."""
     from facekit.tfapi.textproto import parse  # noqa: PLC0415 - only here
 
     message = parse(config.read_text(encoding="utf-8"), str(config))
     place = str(message.get("train_input_reader.label_map_path") or "").strip("\"'")
-    if place and Path(place).is_file():
-        target.parent.mkdir(exist_ok=True)
+    if place and Path(place).is_file() and not target.exists():
         shutil.copyfile(place, target)
 
 
@@ -220,6 +221,8 @@ def _named(doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         # TensorFlow's and the API's exceptions have no common base.
-        first = next((line for line in str(error).splitlines() if line.strip()), "")
-        message = f"exporting {doing} failed: {type(error).__name__}: {first}"
+        # Of an error in traced code the first line only says that it is one.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = "" if not lines else lines[-1 if lines[0].startswith("in user code") else 0]
+        message = f"exporting {doing} failed: {type(error).__name__}: {told}"
         raise BackendError(message) from error

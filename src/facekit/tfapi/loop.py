@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
+import re
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +30,11 @@ __all__ = [
 
 Trunk = Any
 """The Keras model of a feature extractor."""
+
+_log = logging.getLogger("facekit.training")
+
+_TOTAL: Final = "Loss/total_loss"
+_LOSS: Final = re.compile(r"'([\w/]+)': (?:np\.\w+\()?([-+.\deinfa]+)")
 
 _AT_ONCE: Final = 100
 """Steps that TensorFlow runs in one call at most, as the API's own default."""
@@ -77,7 +84,7 @@ def train(
     done = last_step(folder) or 0
     # TensorFlow runs this many steps in one call, and the loop ends at a multiple of it only.
     at_once = math.gcd(steps - done, checkpoint_every, _AT_ONCE)
-    with _named("training"), _watched(model_lib_v2, should_stop) as manager:
+    with _named("training"), _told(), _watched(model_lib_v2, should_stop) as manager:
         try:
             model_lib_v2.train_loop(
                 pipeline_config_path=str(config),
@@ -95,6 +102,36 @@ def train(
             # The loop saves at multiples only.
             manager[0].save()
     return False
+
+
+class _Told(logging.Handler):
+    """Passes on what the API's loop says of its steps, and nothing else of it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith("Step "):
+            _log.info("%s", text)
+        elif _TOTAL in text:
+            losses = {name.rpartition("/")[2]: value for name, value in _LOSS.findall(text)}
+            _log.info("%s", ", ".join(f"{name} {value}" for name, value in losses.items()))
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Let the API's loop say how far it is."""
+    logger, handler = tf.get_logger(), _Told()
+    level, others = logger.level, [(one, one.level) for one in logger.handlers]
+    logger.setLevel(logging.INFO)
+    for one, _ in others:
+        one.setLevel(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        for one, before in others:
+            one.setLevel(before)
 
 
 class _Stopped(BaseException):
@@ -215,8 +252,10 @@ def as_input(photo: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32]
         photo: ``(h, w, 3)`` uint8 RGB.
         side: The square's, pixels.
     """
-    resized = tf.image.resize(tf.constant(photo), [side, side])
-    return np.asarray(resized) * np.float32(2 / 255) - np.float32(1)
+    # TensorFlow 1's resizing, which is that of the API's graphs.
+    batch = tf.constant(photo[None], tf.float32)
+    resized = tf.compat.v1.image.resize_bilinear(batch, [side, side])
+    return np.asarray(resized)[0] * np.float32(2 / 255) - np.float32(1)
 
 
 @contextlib.contextmanager
@@ -228,6 +267,8 @@ def _named(doing: str) -> Iterator[None]:
         raise
     except Exception as error:
         # TensorFlow's and the API's exceptions have no common base.
-        first = next((line for line in str(error).splitlines() if line.strip()), "")
-        message = f"the TF Object Detection API, {doing}: {type(error).__name__}: {first}"
+        # Of an error in traced code the first line only says that it is one.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = "" if not lines else lines[-1 if lines[0].startswith("in user code") else 0]
+        message = f"the TF Object Detection API, {doing}: {type(error).__name__}: {told}"
         raise BackendError(message) from error

@@ -148,6 +148,8 @@ class Tfod(Foreign):
         """Keep the configuration in the run's folder, and what to start from."""
         from facekit.tfapi import loop  # noqa: PLC0415 - TensorFlow, after the shims
 
+        # The API would draw some of what it evaluates, by a function that Pillow 10 dropped.
+        self._message.set("eval_config.num_visualizations", "0")
         write_text(config, str(self._message))
         if self._start is None:
             return
