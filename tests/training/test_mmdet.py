@@ -129,6 +129,9 @@ def test_a_run_its_metrics_and_the_detector_that_it_makes(
     assert result.best == result.metrics["coco/bbox_mAP_50"] > 0.9
     assert list(work.glob("best_coco_bbox_mAP_50_epoch_*.pth"))
     assert 0 < difference(result.weights, old_mmdet_checkpoint) < 0.1
+    # Its weights alone are those of the backend without mmdet.
+    (alone,) = create_detector("tiny_ssd", weights=work / "last.safetensors").detect([astronaut])
+    assert len(alone) == 1
     # The run keeps the config to detect with, its overrides included.
     detector = create_detector(
         "mmdet", config=work / "detector.py", weights=result.weights, score_threshold=0.5

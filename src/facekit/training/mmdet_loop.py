@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import mmengine.dist
+import safetensors.torch
 import torch
 from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from facekit.atomic import atomic_path
 from facekit.errors import ConfigError, WeightsError
 from facekit.mmlab import checkpoints
 from facekit.training.foreign import Job, Outcome
@@ -240,6 +242,8 @@ def run(config: Any, start: Start, job: Job, *, freeze_norms: bool) -> Outcome: 
         runner.train()
     except _StoppedError:
         interrupted = True
+    if job.is_first:
+        _keep_tensors(runner, job.work / "last.safetensors")
     hub = runner.message_hub
     best = hub.get_info("best_score") if "best_score" in hub.runtime_info else None
     monitor = config.get("default_hooks", {}).get("checkpoint", {}).get("save_best", "")
@@ -251,3 +255,11 @@ def run(config: Any, start: Start, job: Job, *, freeze_norms: bool) -> Outcome: 
         watch.metrics,
         interrupted=interrupted,
     )
+
+
+def _keep_tensors(runner: Runner, path: Path) -> None:
+    """Write the weights alone: mmengine's checkpoints hold objects, which backends refuse."""
+    model = getattr(runner.model, "module", runner.model)
+    state = {name: one.detach().cpu().contiguous() for name, one in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(state, temporary)
