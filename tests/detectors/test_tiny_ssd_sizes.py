@@ -89,7 +89,7 @@ def test_sizes_that_are_none(size: Any) -> None:
 
 
 def test_a_larger_input_finds_a_small_face_in_its_place(astronaut: Image) -> None:
-    photo = np.full((1600, 1600, 3), 90, dtype=np.uint8)
+    photo = np.full((2400, 2400, 3), 90, dtype=np.uint8)
     photo[100:612, 900:1412] = astronaut
     (at_300,) = build().detect([photo])
     (found,) = build(input_size=640, score_threshold=0.3).detect([photo])

@@ -11,9 +11,9 @@ import yaml
 
 from facekit.errors import ConfigError, UnknownNameError
 from facekit.training import RECIPES
-from facekit.training.config import check_names
-from facekit.training.recipes import load_recipe
-from facekit.training.sources import presets, read_config
+from facekit.training.config import ForeignConfig, check_names
+from facekit.training.recipes import load_foreign, load_recipe
+from facekit.training.sources import presets, read_config, read_run
 
 SHIPPED = [f"{recipe}:{preset}" for recipe in RECIPES for preset in presets(recipe)]
 
@@ -100,14 +100,19 @@ def test_unknown_recipes_and_presets() -> None:
 def test_shipped_presets_are_valid(
     name: str, tmp_path: Path, require: Callable[[str], Any]
 ) -> None:
-    config = read_config(name)
+    config = read_run(name)
     assert config.recipe == name.partition(":")[0]
     assert config.out == Path("runs", name.replace(":", "-"))
     above = tmp_path / "mine.yaml"
-    above.write_text(f"preset: {name}\nseed: 5\noptimizer: {{lr: 0.5}}\n")
-    changed = read_config(above)
-    assert (changed.seed, changed.optimizer.lr) == (5, 0.5)
-    assert changed.optimizer.name == config.optimizer.name
+    above.write_text(f"preset: {name}\nseed: 5\n")
+    changed = read_run(above)
+    assert changed == config.model_copy(update={"seed": 5})
+    if isinstance(config, ForeignConfig):
+        check_names(config, load_foreign(config.recipe).Options, name)
+        return
+    above.write_text(f"preset: {name}\noptimizer: {{lr: 0.5}}\n")
+    moved = read_config(above).optimizer
+    assert moved == config.optimizer.model_copy(update={"lr": 0.5})
     for package in ("torch", "torchvision", "lightning"):
         require(package)
     check_names(config, load_recipe(config.recipe).Options, name)
