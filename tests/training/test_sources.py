@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from facekit.errors import ConfigError, UnknownNameError
+from facekit.errors import ConfigError, MissingDependencyError, UnknownNameError
 from facekit.training import RECIPES
 from facekit.training.config import ForeignConfig, check_names
 from facekit.training.recipes import load_foreign, load_recipe
@@ -106,9 +106,13 @@ def test_shipped_presets_are_valid(
     above = tmp_path / "mine.yaml"
     above.write_text(f"preset: {name}\nseed: 5\n")
     changed = read_run(above)
-    assert changed == config.model_copy(update={"seed": 5})
+    assert changed == config.model_copy(update={"seed": 5, "out": changed.out})
     if isinstance(config, ForeignConfig):
-        check_names(config, load_foreign(config.recipe).Options, name)
+        try:
+            kind = load_foreign(config.recipe)
+        except MissingDependencyError as error:
+            pytest.skip(f"{error.package} is not installed")
+        check_names(config, kind.Options, name)
         return
     above.write_text(f"preset: {name}\noptimizer: {{lr: 0.5}}\n")
     moved = read_config(above).optimizer
