@@ -82,7 +82,7 @@ def weights(torch: Any, predictor: Any, tmp_path_factory: pytest.TempPathFactory
         if not path.exists():
             loaded = predictor.configs.load(Path(config), MODELS[config])
             torch.manual_seed(0)
-            state = predictor._built(Path(config), loaded).state_dict()
+            state = predictor.build(Path(config), loaded).state_dict()
             for name in [name for name in state if name.endswith("fc_cls.weight")]:
                 state[name] *= 30  # 81 equal scores would leave the order to chance
             torch.save({"state_dict": state}, path)

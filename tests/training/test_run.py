@@ -111,7 +111,7 @@ def test_an_item_that_cannot_be_made_stops_the_run_in_one_line(tiny: Any, worker
 
 # Eager compiles as far as it goes without a C++ compiler, which takes minutes.
 def test_a_killed_worker_is_an_error_that_says_how_to_go_on(tiny: Any) -> None:
-    with pytest.raises(TrainingError, match=r"was killed at step \d+: .* --resume$"):
+    with pytest.raises(TrainingError, match=r"was killed at step \d+, .* --resume$"):
         tiny(deadly=3, workers=1)
 
 
