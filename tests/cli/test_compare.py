@@ -29,7 +29,7 @@ def dataset(tmp_path: Path, astronaut: npt.NDArray[np.uint8]) -> tuple[str, str]
 
 def test_a_swap(facekit: Facekit, dataset: tuple[str, str], tmp_path: Path) -> None:
     small = tmp_path / "small.yaml"
-    small.write_text("detector: {backend: tiny_ssd, input_size: 48}\n")
+    small.write_text("detector: {backend: tiny_ssd, input_size: 32}\n")
     out = tmp_path / "out"
     result = facekit("compare", "tiny_ssd", small, *dataset, "--out", out)
     assert result.exit_code == 0, result.stderr

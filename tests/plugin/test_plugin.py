@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -71,7 +72,10 @@ def broken(folder: Path, name: str, entry: str, code: str) -> Path:
 @pytest.fixture(scope="module")
 def site(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the plug-in installed."""
-    require("pip")
+    with warnings.catch_warnings():
+        # setuptools, where PyTorch brings it, warns when pip comes after something with distutils.
+        warnings.filterwarnings("ignore", "Setuptools is replacing distutils")
+        require("pip")
     require("hatchling")
     folder = tmp_path_factory.mktemp("plugin")
     shutil.copytree(PACKAGE, folder / "project")
