@@ -131,7 +131,9 @@ def tfod(session: nox.Session) -> None:
     rooms = ("tests/tfgraphs", "tests/tfapi", "tests/test_coexistence.py", "tests/cli/test_tfod.py")
     packages = "tensorflow,ai_edge_litert,onnx,torch,torchvision"
     api = "object_detection,google_crc32c,pycocotools"
-    _pytest(session, *rooms, *map(str, (*detectors, *training)), require=f"{packages},{api}")
+    # A file's models are trained and written once, not once by each process; the longest first.
+    paths = ("--dist", "loadfile", *map(str, (*training, *detectors)), *rooms)
+    _pytest(session, *paths, require=f"{packages},{api}")
 
 
 @nox.session(python=OLDEST)
