@@ -150,7 +150,12 @@ def test_tflite_runs_without_tensorflow(
     name: str, tfod_graph: Make, astronaut_path: Path, require: Any
 ) -> None:
     require("ai_edge_litert")
-    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, tfod_graph(name), astronaut_path]
+    command = [
+        sys.executable,
+        "-c",
+        WITHOUT_TENSORFLOW,
+        *map(str, (tfod_graph(name), astronaut_path)),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -37,7 +37,7 @@ export(run, folder / "faces.pb", photos=None, images=None, count=0)
 export(run, folder / "faces.tflite", photos=None, images=None, count=0)
 photos = f"tfrecord:{records}"
 export(run, folder / "faces_int8.tflite", photos=photos, images=None, count=4)
-export(run, folder / "small.tflite", photos=None, images=None, count=0, input_size=64)
+export(run, folder / "small.tflite", photos=None, images=None, count=0, input_size=128)
 again = folder / "again"
 again.mkdir()
 options = TfodOptions(pipeline=folder / "prepared", start=str(run))
@@ -233,7 +233,7 @@ def test_a_checkpoint_is_exported_for_another_size(
     require("ai_edge_litert")
     place = run["folder"] / "small.tflite"
     detector: Any = facekit.create_detector("tfod", weights=place, score_threshold=0.0)
-    assert detector._graph.image.shape == (1, 64, 64, 3)
+    assert detector._graph.image.shape == (1, 128, 128, 3)
     (found,) = detector.detect([photo_of(astronaut)])
     boxes, scores = own_lite(place, detector._prepare([photo_of(astronaut)]))
     assert len(found) == len(scores) > 0
