@@ -37,7 +37,9 @@ MAX_WHEEL_MB = 30
 PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
-MMDET_TESTS = ("tests/detectors/test_mmdet*.py", "tests/training/test_mmdet*.py")
+MMDET_TESTS = tuple(
+    f"tests/{room}/test_mmdet*.py" for room in ("cli", "detectors", "summary", "training")
+)
 TENSORFLOW = "tensorflow-cpu~=2.21.0"
 OBJECT_DETECTION = (
     "tf-models-research-object-detection==2.8.0.post1",
@@ -129,11 +131,15 @@ def train(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def mmdet(session: nox.Session) -> None:
-    """MMDetection itself, with the torch that torchvision's wheel was built for."""
-    _install(session, "mmdet", "export")
+    """MMDetection itself, and its tiny SSD's tutorial from training to OpenVINO's format.
+
+    With the torch that torchvision's wheel was built for.
+    """
+    _install(session, "mmdet", "export", "openvino", "eval")
     found = (path for pattern in MMDET_TESTS for path in sorted(ROOT.glob(pattern)))
-    tests = ("tests/mmlab", "tests/cli/test_mmdet.py", *found)
-    _pytest(session, *map(str, tests), require="torch,torchvision,mmcv,mmdet,mmengine,onnx")
+    engines = "torch,torchvision,onnx,onnxscript,openvino,faster_coco_eval"
+    require = f"{engines},mmcv,mmdet,mmengine"
+    _pytest(session, "tests/mmlab", *map(str, found), require=require)
 
 
 @nox.session(python=OLDEST)
@@ -183,6 +189,7 @@ def coverage(session: nox.Session) -> None:
     if "mmdet" not in measured:
         session.warn("the mmdet session has not run: its modules are left out")
         omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py", "*/training/mmdet*.py"]
+        omitted += ["*/summary/mmdet.py"]
     if "tfod" not in measured:
         session.warn("the tfod session has not run: its modules are left out")
         omitted += ["*/facekit/tfapi/*", "*/training/tfod*", "*/cli/tfod*"]

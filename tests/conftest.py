@@ -7,7 +7,7 @@ import importlib.util
 import os
 import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -111,6 +111,16 @@ def require_mmdet(require: Require) -> None:
         require("mmdet")
         importlib.import_module("facekit.mmlab.predictor")
         importlib.import_module("mmdet.apis")
+
+
+@pytest.fixture
+def one_torch_thread(require: Require) -> Iterator[None]:
+    """Let PyTorch compute in one thread: those of small networks would wait for each other."""
+    torch = require("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ ALLOWED: dict[str, set[str]] = {
         "weights",
     },
     "export": {"atomic", "engines", "errors", "images", "registry", "types", "weights"},
-    "summary": {"engines", "errors", "registry", "tfgraphs", "weights"},
+    "summary": {"engines", "errors", "mmlab", "registry", "tfgraphs", "weights"},
     "training": {
         "atomic",
         "boxes",
