@@ -62,8 +62,14 @@ OPENCV_TESTS = (
     "tests/test_docs.py",
     "tests/test_registry.py",
 )
-# What no optional package changes, and takes long; the sessions `tests` run it.
-CORE_ALONE = ("tests/plugin", "tests/testing", "tests/draw", "tests/media", "tests/test_examples.py")
+# What no optional package changes, and takes long: the sessions `tests` run it.
+CORE_ALONE = (
+    "tests/plugin",
+    "tests/testing",
+    "tests/draw",
+    "tests/media",
+    "tests/test_examples.py",
+)
 
 
 def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("test",)) -> None:
