@@ -95,7 +95,7 @@ ALLOWED: dict[str, set[str]] = {
         "types",
         "weights",
     },
-    "summary": {"engines", "errors", "registry", "tfgraphs", "weights"},
+    "summary": {"engines", "errors", "mmlab", "registry", "tfgraphs", "weights"},
     "training": {
         "atomic",
         "boxes",
