@@ -47,6 +47,29 @@ OBJECT_DETECTION = (
     "tf-slim==1.1.0",
 )
 TFOD_TESTS = "tests/detectors/test_tfod*.py"
+# What OpenCV draws, reads, resizes or finds.
+OPENCV_TESTS = (
+    "tests/detectors",
+    "tests/landmarkers",
+    "tests/classifiers",
+    "tests/draw",
+    "tests/media",
+    "tests/evaluation",
+    "tests/cli/test_detect.py",
+    "tests/cli/test_calibrate.py",
+    "tests/test_align.py",
+    "tests/test_images.py",
+    "tests/test_docs.py",
+    "tests/test_registry.py",
+)
+# What no optional package changes, and takes long: the sessions `tests` run it.
+CORE_ALONE = (
+    "tests/plugin",
+    "tests/testing",
+    "tests/draw",
+    "tests/media",
+    "tests/test_examples.py",
+)
 
 
 def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("test",)) -> None:
@@ -83,9 +106,9 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def haar(session: nox.Session) -> None:
-    """The cascades, on OpenCV 4."""
+    """The cascades and everything else that OpenCV does, on OpenCV 4."""
     _install(session, "haar")
-    _pytest(session, require="haar")
+    _pytest(session, *OPENCV_TESTS, require="haar")
 
 
 @nox.session(python=OLDEST)
@@ -97,7 +120,8 @@ def torch(session: nox.Session) -> None:
     session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
     _install(session, "torch", "export", "openvino", "int8", "eval", "tfrecord")
     engines = "torch,safetensors,onnx,onnxscript,openvino,nncf"
-    _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
+    others = [f"--ignore={path}" for path in CORE_ALONE]
+    _pytest(session, *others, require=f"{engines},{DATASET_PACKAGES}")
 
 
 @nox.session(python=OLDEST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,11 @@ settings.register_profile(
     "facekit", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("facekit")
+
+# A shell ignores Ctrl-C on behalf of what it runs in the background, and so would the commands that
+# tests start: they could not be interrupted, and some would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOLDERS = {"data": "FACEKIT_DATA", "weights": "FACEKIT_WEIGHTS"}
 
