@@ -7,7 +7,8 @@ Three do the same photo of 640 x 480 by turns, once a round: ONNX Runtime's bare
 input that is ready, ``tiny_ssd`` from the photo's array to boxes, and MMDetection's own
 ``inference_detector`` on the same weights, which needs ``facekit[mmdet,export]``.
 
-The best round and the median one count, and their ratios: on a busy machine the times say little.
+The best round and the median one count, and their ratios; on a busy machine the processor's time
+says more than the clock's.
 ``--parts`` also times the steps of ``tiny_ssd``, ``--also`` other files of it: rounded to 8 bits,
 or with suppression inside. Nothing is asserted but that the boxes agree.
 """
@@ -22,9 +23,9 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -75,20 +76,49 @@ def by_mmdet(path: Path, photo: RgbImage, threads: int, folder: Path) -> Callabl
     return lambda: apis.inference_detector(model, bgr).pred_instances
 
 
-def timed(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
-    """Return each call's milliseconds, one number a round; all take turns."""
-    spent: dict[str, list[float]] = {name: [] for name in calls}
+class Spent(NamedTuple):
+    """Milliseconds of a call: on the clock, and of the processor."""
+
+    wall: float
+    processor: float
+
+
+def timed(calls: Mapping[str, Call], rounds: int) -> dict[str, list[Spent]]:
+    """Return what each call takes, the best of a few each round; all take turns."""
+    spent: dict[str, list[Spent]] = {name: [] for name in calls}
     for call in calls.values():
         call()
     for _ in range(rounds):
         for name, call in calls.items():
-            best = float("inf")
-            for _ in range(TOGETHER):
-                start = time.perf_counter()
-                call()
-                best = min(best, time.perf_counter() - start)
-            spent[name].append(best * 1e3)
+            several = [once(call) for _ in range(TOGETHER)]
+            spent[name].append(Spent(*map(min, zip(*several, strict=True))))
     return spent
+
+
+def once(call: Call) -> Spent:
+    """Return what one call takes."""
+    wall, processor = time.perf_counter(), time.process_time()
+    call()
+    return Spent((time.perf_counter() - wall) * 1e3, (time.process_time() - processor) * 1e3)
+
+
+def show(spent: Mapping[str, Sequence[Spent]]) -> None:
+    """Print each call's best and median, and how many times ``tiny_ssd``'s they are."""
+    for kind in Spent._fields:
+        print(
+            f"\n{kind:20} {'best ms':>9} {'median ms':>9} {'of tiny_ssd: best':>18} {'median':>7}"
+        )
+        times = {name: [getattr(one, kind) for one in ones] for name, ones in spent.items()}
+        own = times["tiny_ssd"]
+        for name, ones in times.items():
+            best, middle = min(ones), statistics.median(ones)
+            shares = best / min(own), middle / statistics.median(own)
+            print(f"{name:20} {best:9.2f} {middle:9.2f} {shares[0]:18.3f} {shares[1]:7.3f}")
+        bare = times["bare session"]
+        ratios = min(own) / min(bare), statistics.median(own) / statistics.median(bare)
+        print(
+            f"tiny_ssd / bare session: {ratios[0]:.3f} by the best, {ratios[1]:.3f} by the median"
+        )
 
 
 def resized(path: str | None) -> RgbImage:
@@ -165,16 +195,8 @@ def main() -> None:
             check_agreement(detector, photo, mmdet)
             calls["inference_detector"] = mmdet
         spent = timed(calls, asked.rounds)
-    own = spent["tiny_ssd"]
     print(f"{asked.rounds} rounds, {asked.threads} thread(s), {SIZE[0]} x {SIZE[1]}, ONNX Runtime")
-    print(f"{'':20} {'best ms':>9} {'median ms':>9} {'of tiny_ssd: best':>18} {'median':>7}")
-    for name, times in spent.items():
-        best, middle = min(times), statistics.median(times)
-        shares = best / min(own), middle / statistics.median(own)
-        print(f"{name:20} {best:9.2f} {middle:9.2f} {shares[0]:18.3f} {shares[1]:7.3f}")
-    bare = spent["bare session"]
-    ratios = min(own) / min(bare), statistics.median(own) / statistics.median(bare)
-    print(f"tiny_ssd / bare session: {ratios[0]:.3f} by the best, {ratios[1]:.3f} by the median")
+    show(spent)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def test_a_photo_goes_through_the_configs_own_pipeline(tmp_path: Path) -> None:
     assert square.input_shape == (1, 3, 96, 96)
     # MMDetection's own list says 37.74 M, which leaves out what the config freezes.
     assert wide.parameters == square.parameters == 37_743_348 + 225_344
-    assert wide.macs == pytest.approx(square.macs * 5 / 3, rel=1e-6)
+    # The smallest maps are rounded up to whole cells.
+    assert wide.macs == pytest.approx(square.macs * 5 / 3, rel=0.01)
     # The head looks at five maps; its weights count once.
     shared = [layer for layer in wide.layers if layer.name == "bbox_head.retina_reg"]
     assert [bool(layer.parameters) for layer in shared] == [True, False, False, False, False]
