@@ -153,13 +153,13 @@ def tfod(session: nox.Session) -> None:
     """TF Object Detection: its graphs beside PyTorch, and the API itself, trained and exported."""
     # The build for CPUs is as good, and a fraction of the size: hence not the extra `tfod`.
     session.install(TENSORFLOW, "onnx>=1.17")
-    _install(session, "litert", "mask_rcnn", "tfod_train")
+    _install(session, "litert", "mask_rcnn", "tfod_train", "tfod_export")
     # Its own pins, TensorFlow's among them, are of 2021.
     session.install("--no-deps", *OBJECT_DETECTION)
     detectors = sorted(ROOT.glob(TFOD_TESTS))
     training = sorted(ROOT.glob("tests/training/test_tfod*.py"))
     rooms = ("tests/tfgraphs", "tests/tfapi", "tests/test_coexistence.py", "tests/cli/test_tfod.py")
-    packages = "tensorflow,ai_edge_litert,onnx,torch,torchvision"
+    packages = "tensorflow,ai_edge_litert,onnx,tf2onnx,torch,torchvision"
     api = "object_detection,google_crc32c,pycocotools"
     # A file's models are trained and written once, not once by each process; the longest first.
     paths = ("--dist", "loadfile", *map(str, (*training, *detectors)), *rooms)

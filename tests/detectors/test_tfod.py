@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,33 @@ def test_boxes_are_the_interpreters_own(
     (found,) = detector.detect([photo])
     np.testing.assert_allclose(found.boxes, in_pixels(boxes[likely], photo), rtol=0, atol=1e-2)
     np.testing.assert_allclose(found.scores, scores[likely], rtol=0, atol=1e-4)
+
+
+# What the import of TensorFlow would be in an environment of the extra `litert` alone.
+WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = None
+import facekit
+from facekit import images
+_, weights, photo = sys.argv
+(found,) = facekit.create_detector("tfod", weights=weights).detect([images.read(photo)])
+assert len(found) == 1, found
+"""
+
+
+@pytest.mark.parametrize("name", ["float.tflite", "quantised.tflite"])
+def test_tflite_runs_without_tensorflow(
+    name: str, tfod_graph: Make, astronaut_path: Path, require: Any
+) -> None:
+    require("ai_edge_litert")
+    command = [
+        sys.executable,
+        "-c",
+        WITHOUT_TENSORFLOW,
+        *map(str, (tfod_graph(name), astronaut_path)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def near(found: Detections, want: Detections, pixels: float) -> None:

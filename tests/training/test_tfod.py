@@ -18,6 +18,7 @@ import facekit
 from facekit.datasets import FaceRecord, ImageRecord
 from facekit.errors import WeightsError
 from facekit.images import encode
+from facekit.tfapi import pipeline
 from facekit.tfapi.pipeline import Changes
 from facekit.training.tfod_pipeline import prepare
 from facekit.weights import resolve
@@ -30,11 +31,17 @@ EXPORT = """
 import sys
 from pathlib import Path
 from facekit.cli.tfod_run import export
+from facekit.training.tfod import Tfod, TfodOptions
 run, folder, records = map(Path, sys.argv[1:])
 export(run, folder / "faces.pb", photos=None, images=None, count=0)
 export(run, folder / "faces.tflite", photos=None, images=None, count=0)
 photos = f"tfrecord:{records}"
 export(run, folder / "faces_int8.tflite", photos=photos, images=None, count=4)
+export(run, folder / "small.tflite", photos=None, images=None, count=0, input_size=128)
+again = folder / "again"
+again.mkdir()
+options = TfodOptions(pipeline=folder / "prepared", start=str(run))
+Tfod(options)._begin(again / "pipeline.config", again)
 """
 
 
@@ -102,6 +109,14 @@ def test_a_run_goes_on_where_it_was_cut(run: dict[str, Any]) -> None:
     assert newest.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 30
     assert "best DetectionBoxes_Precision/mAP@.50IOU" in run["second"].stdout
     assert "\nshim protos: old generated messages" in run["first"].stderr
+
+
+def test_another_runs_detector_is_what_is_started_from(run: dict[str, Any]) -> None:
+    config = pipeline.read_base(str(run["folder"] / "again" / "pipeline.config"))
+    begun = config.get("train_config.fine_tune_checkpoint")
+    tensorflow = importlib.import_module("tensorflow")
+    assert begun == f'"{tensorflow.train.latest_checkpoint(str(run["out"] / "work"))}"'
+    assert config.get("train_config.fine_tune_checkpoint_type") == '"full"'
 
 
 def photo_of(astronaut: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -210,6 +225,22 @@ def test_the_exports_of_one_checkpoint_agree(
         # TFLite's post-processing leaves boxes where they leave the image.
         best = np.argsort(-scores, kind="stable")[:20]
         assert unmatched((boxes[best].clip(0, 1), scores[best]), own, box, score) <= spare, name
+
+
+def test_a_checkpoint_is_exported_for_another_size(
+    run: dict[str, Any], astronaut: npt.NDArray[Any], require: Any
+) -> None:
+    require("ai_edge_litert")
+    place = run["folder"] / "small.tflite"
+    detector: Any = facekit.create_detector("tfod", weights=place, score_threshold=0.0)
+    assert detector._graph.image.shape == (1, 128, 128, 3)
+    (found,) = detector.detect([photo_of(astronaut)])
+    boxes, scores = own_lite(place, detector._prepare([photo_of(astronaut)]))
+    assert len(found) == len(scores) > 0
+    assert (
+        unmatched((found.boxes, found.scores), (boxes[:, [1, 0, 3, 2]] * 400.0, scores), 1e-2, 1e-6)
+        == 0
+    )
 
 
 def test_weights_to_start_from_must_be_the_tiny_ssds(require: Any) -> None:

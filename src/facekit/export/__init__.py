@@ -1,8 +1,8 @@
 """Weights in another engine's format, written only if they still answer the same.
 
-From a torch checkpoint to ONNX or OpenVINO, and from ONNX to OpenVINO; with photos to measure on,
-in 8-bit arithmetic. The exported file is run beside its source before it gets its name; a file that
-answers otherwise is dropped.
+From a torch checkpoint to ONNX or OpenVINO, from ONNX to OpenVINO, and from TensorFlow's SavedModel
+to ONNX; with photos to measure on, in 8-bit arithmetic. The exported file is run beside its source
+before it gets its name; a file that answers otherwise is dropped.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from facekit import weights as weights_files
 from facekit.engines import SUFFIXES, Engine
 from facekit.engines.spec import NetworkSpec, find_spec, sized
 from facekit.errors import BackendError, MissingDependencyError, OutputError, WeightsError
+from facekit.export import tfgraph
 from facekit.export.inputs import Inputs, Scene, inputs_of
 from facekit.export.parity import (
     DEFAULT_TOLERANCE,
@@ -30,6 +31,7 @@ from facekit.export.parity import (
     trial_input,
 )
 from facekit.registry import Role
+from facekit.tfgraphs import INSTALL_TENSORFLOW
 
 __all__ = [
     "DEFAULT_TOLERANCE",
@@ -52,6 +54,8 @@ _PACKAGES = {
     "onnxscript": _INSTALL,
     "openvino": 'pip install "facekit[openvino]"',
     "nncf": 'pip install "facekit[int8]"',
+    "tensorflow": INSTALL_TENSORFLOW,
+    "tf2onnx": 'pip install "facekit[tfod_export]"',
 }
 _ALL_BITS = 32
 
@@ -73,7 +77,7 @@ def export(
     Args:
         name: A name of ``facekit backends``.
         weights: A torch checkpoint or an ``.onnx`` file, or a name of ``facekit weights list``;
-            ``None`` for the backend's own.
+            ``None`` for the backend's own. Of ``tfod`` a SavedModel's folder.
         out: The file to be written: ``.onnx`` (opset 18, any batch), or ``.xml`` for OpenVINO,
             with its ``.bin`` beside it.
         role: Which backend is meant, where several roles have one of that name.
@@ -105,6 +109,9 @@ def export(
             inside.
         OutputError: If the file cannot be written.
     """
+    if (name, role or "detector") == (tfgraph.NAME, "detector"):
+        plain = weights_bits == _ALL_BITS and int8 is None and not with_nms
+        return _export_graph(weights, out, photo, tolerance, plain=plain)
     backend, spec = find_spec(name, role)
     target = _checked_target(out)
     if weights_bits != _ALL_BITS and (int8 is not None or target.suffix.lower() != ".onnx"):
@@ -130,16 +137,54 @@ def export(
             tolerance=accepted,
             **_differences(engine, spec.load(written), spec, photo, inputs),
         )
-        if not report.passed:
-            raise BackendError(
-                f"{target}: not written: {report}; raise the tolerance if that will do"
-            )
+        _accepted(report)
         if with_nms:
             _exporter("suppression").add(written, spec, trial_input(spec, photo)[0])
         # The .bin first: the .xml is what a reader opens.
         for file in sorted(folder.iterdir()):
             file.replace(target.with_name(file.name))
     return report
+
+
+def _export_graph(
+    weights: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    photo: str | os.PathLike[str] | None,
+    tolerance: float | None,
+    *,
+    plain: bool,
+) -> ParityReport:
+    """Write a graph of TensorFlow as ONNX, with what it has inside.
+
+    Raises:
+        FacekitError: As :func:`export`.
+    """
+    target = atomic.check_writable(out)
+    if target.suffix.lower() != ".onnx" or not plain:
+        raise OutputError(f"{target}: {tfgraph.NAME} is exported to .onnx, as it is, alone")
+    if weights is None:
+        raise WeightsError(tfgraph.NAME, "has no weights of its own: name a SavedModel's folder")
+    with _beside(target) as folder, _told_packages():
+        written = folder / target.name
+        report = tfgraph.export_graph(
+            Path(weights), written, target, photo=photo, tolerance=tolerance
+        )
+        _accepted(report)
+        for file in folder.iterdir():
+            file.replace(target.with_name(file.name))
+    return report
+
+
+def _accepted(report: ParityReport) -> None:
+    """Let a report pass.
+
+    Raises:
+        BackendError: If the difference is above the tolerance.
+    """
+    if not report.passed:
+        raise BackendError(
+            f"{report.target}: not written: {report}; raise the tolerance if that will do"
+        )
 
 
 def _checked_target(out: str | os.PathLike[str]) -> Path:
@@ -233,8 +278,19 @@ def _exporter(module: str) -> Any:  # noqa: ANN401 - a module
     Raises:
         MissingDependencyError: If one is not installed.
     """
-    try:
+    with _told_packages():
         return importlib.import_module(f"{__name__}.{module}")
+
+
+@contextlib.contextmanager
+def _told_packages() -> Iterator[None]:
+    """Say how a package is installed that something within lacks.
+
+    Raises:
+        MissingDependencyError: If one is not installed.
+    """
+    try:
+        yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _PACKAGES:
