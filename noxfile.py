@@ -37,7 +37,9 @@ MAX_WHEEL_MB = 30
 PYCOCOTOOLS = "pycocotools>=2.0.8"
 DATASET_PACKAGES = "faster_coco_eval,google_crc32c,matplotlib,pycocotools,scipy"
 MAX_ENVIRONMENT_MB = 450
-MMDET_TESTS = ("tests/detectors/test_mmdet*.py", "tests/training/test_mmdet*.py")
+MMDET_TESTS = tuple(
+    f"tests/{room}/test_mmdet*.py" for room in ("cli", "detectors", "summary", "training")
+)
 TENSORFLOW = "tensorflow-cpu~=2.21.0"
 OBJECT_DETECTION = (
     "tf-models-research-object-detection==2.8.0.post1",
@@ -45,6 +47,29 @@ OBJECT_DETECTION = (
     "tf-slim==1.1.0",
 )
 TFOD_TESTS = "tests/detectors/test_tfod*.py"
+# What OpenCV draws, reads, resizes or finds.
+OPENCV_TESTS = (
+    "tests/detectors",
+    "tests/landmarkers",
+    "tests/classifiers",
+    "tests/draw",
+    "tests/media",
+    "tests/evaluation",
+    "tests/cli/test_detect.py",
+    "tests/cli/test_calibrate.py",
+    "tests/test_align.py",
+    "tests/test_images.py",
+    "tests/test_docs.py",
+    "tests/test_registry.py",
+)
+# What no optional package changes, and takes long: the sessions `tests` run it.
+CORE_ALONE = (
+    "tests/plugin",
+    "tests/testing",
+    "tests/draw",
+    "tests/media",
+    "tests/test_examples.py",
+)
 
 
 def _install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ("test",)) -> None:
@@ -81,9 +106,9 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def haar(session: nox.Session) -> None:
-    """The cascades, on OpenCV 4."""
+    """The cascades and everything else that OpenCV does, on OpenCV 4."""
     _install(session, "haar")
-    _pytest(session, require="haar")
+    _pytest(session, *OPENCV_TESTS, require="haar")
 
 
 @nox.session(python=OLDEST)
@@ -95,7 +120,8 @@ def torch(session: nox.Session) -> None:
     session.install(os.environ.get("FACEKIT_TORCH", "torch"), PYCOCOTOOLS)
     _install(session, "torch", "export", "openvino", "int8", "eval", "tfrecord")
     engines = "torch,safetensors,onnx,onnxscript,openvino,nncf"
-    _pytest(session, require=f"{engines},{DATASET_PACKAGES}")
+    others = [f"--ignore={path}" for path in CORE_ALONE]
+    _pytest(session, *others, require=f"{engines},{DATASET_PACKAGES}")
 
 
 @nox.session(python=OLDEST)
@@ -111,11 +137,15 @@ def train(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def mmdet(session: nox.Session) -> None:
-    """MMDetection itself, with the torch that torchvision's wheel was built for."""
-    _install(session, "mmdet", "export")
+    """MMDetection itself, and its tiny SSD's tutorial from training to OpenVINO's format.
+
+    With the torch that torchvision's wheel was built for.
+    """
+    _install(session, "mmdet", "export", "openvino", "eval")
     found = (path for pattern in MMDET_TESTS for path in sorted(ROOT.glob(pattern)))
-    tests = ("tests/mmlab", "tests/cli/test_mmdet.py", *found)
-    _pytest(session, *map(str, tests), require="torch,torchvision,mmcv,mmdet,mmengine,onnx")
+    engines = "torch,torchvision,onnx,onnxscript,openvino,faster_coco_eval"
+    require = f"{engines},mmcv,mmdet,mmengine"
+    _pytest(session, "tests/mmlab", *map(str, found), require=require)
 
 
 @nox.session(python=OLDEST)
@@ -123,15 +153,17 @@ def tfod(session: nox.Session) -> None:
     """TF Object Detection: its graphs beside PyTorch, and the API itself, trained and exported."""
     # The build for CPUs is as good, and a fraction of the size: hence not the extra `tfod`.
     session.install(TENSORFLOW, "onnx>=1.17")
-    _install(session, "litert", "mask_rcnn", "tfod_train")
+    _install(session, "litert", "mask_rcnn", "tfod_train", "tfod_export")
     # Its own pins, TensorFlow's among them, are of 2021.
     session.install("--no-deps", *OBJECT_DETECTION)
     detectors = sorted(ROOT.glob(TFOD_TESTS))
     training = sorted(ROOT.glob("tests/training/test_tfod*.py"))
     rooms = ("tests/tfgraphs", "tests/tfapi", "tests/test_coexistence.py", "tests/cli/test_tfod.py")
-    packages = "tensorflow,ai_edge_litert,onnx,torch,torchvision"
+    packages = "tensorflow,ai_edge_litert,onnx,tf2onnx,torch,torchvision"
     api = "object_detection,google_crc32c,pycocotools"
-    _pytest(session, *rooms, *map(str, (*detectors, *training)), require=f"{packages},{api}")
+    # A file's models are trained and written once, not once by each process; the longest first.
+    paths = ("--dist", "loadfile", *map(str, (*training, *detectors)), *rooms)
+    _pytest(session, *paths, require=f"{packages},{api}")
 
 
 @nox.session(python=OLDEST)
@@ -163,6 +195,7 @@ def coverage(session: nox.Session) -> None:
     if "mmdet" not in measured:
         session.warn("the mmdet session has not run: its modules are left out")
         omitted += ["*/facekit/mmlab/*", "*/detectors/mmdet.py", "*/training/mmdet*.py"]
+        omitted += ["*/summary/mmdet.py"]
     if "tfod" not in measured:
         session.warn("the tfod session has not run: its modules are left out")
         omitted += ["*/facekit/tfapi/*", "*/training/tfod*", "*/cli/tfod*"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +24,11 @@ settings.register_profile(
     "facekit", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("facekit")
+
+# A shell ignores Ctrl-C on behalf of what it runs in the background, and so would the commands that
+# tests start: they could not be interrupted, and some would never end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOLDERS = {"data": "FACEKIT_DATA", "weights": "FACEKIT_WEIGHTS"}
 
@@ -105,6 +111,16 @@ def require_mmdet(require: Require) -> None:
         require("mmdet")
         importlib.import_module("facekit.mmlab.predictor")
         importlib.import_module("mmdet.apis")
+
+
+@pytest.fixture
+def one_torch_thread(require: Require) -> Iterator[None]:
+    """Let PyTorch compute in one thread: those of small networks would wait for each other."""
+    torch = require("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

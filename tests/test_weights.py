@@ -155,6 +155,13 @@ def test_hashes_of_large_files_are_those_of_their_bytes(tmp_path: Path) -> None:
         ("[a", "not valid TOML"),
         ("a = 1", r"weights\.toml: a: expected a table \[a\]"),
         (table("a", url="http://host/file.onnx"), "either file .* or url"),
+        (table("a", sha256=None), r"\[a\]: .*has sha256 and size, or trust_first_download"),
+        (table("a", size=None), r"\[a\]: .*has sha256 and size, or trust_first_download"),
+        (table("a", sha256=None) + "trust_first_download = true", "for files with a url"),
+        (
+            table("a", file=None, url="https://host/a.pth") + "trust_first_download = true",
+            "and without a sha256",
+        ),
         (table("a", file=None), "either file .* or url"),
         (table("a", sha256="abc"), r"\[a\]: sha256"),
         (table("a", role="dancer"), r"\[a\]: role"),
@@ -188,6 +195,14 @@ def test_every_shipped_file_is_the_catalogued_one() -> None:
         assert entry.card is not None
         assert (weights.BUNDLED / entry.card).is_file()
         assert "LicenseRef-facekit-weights" in entry.licence
+
+
+def test_upstreams_tiny_ssd_is_known_by_its_address_alone() -> None:
+    entry = weights.entries()["wider_face_tiny_ssd_075x"]
+    assert entry.trust_first_download
+    assert (entry.backend, entry.sha256, entry.size) == ("tiny_ssd", None, None)
+    assert str(entry.url).endswith("/object_detection/wider_face_tiny_ssd_075x_epoch_70.pth")
+    assert entry.cache_name.endswith("-wider_face_tiny_ssd_075x_epoch_70.pth")
 
 
 def test_the_weights_licence_lies_beside_them() -> None:

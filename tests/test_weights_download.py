@@ -407,3 +407,116 @@ def test_the_users_cache_folder_is_the_default(monkeypatch: pytest.MonkeyPatch) 
     path = catalogue_of("http://host/net.onnx", Path()).path("net")
     assert path.parent.name == "facekit"
     assert path.is_absolute()
+
+
+# Weights whose publisher gives no hash.
+
+CHECKPOINT = b"PK\x03\x04" + CONTENT
+OTHER = b"\x80\x02" + CONTENT[::-1]
+
+
+@pytest.fixture
+def unhashed(server: Server, cache: Path) -> Catalogue:
+    """A catalogue that knows nothing of the file but its address."""
+    server.behave = lambda handler, _: handler.answer(CHECKPOINT)
+    entry = WeightsEntry(
+        name="net",
+        backend="tiny_ssd",
+        role="detector",
+        url=server.url.replace(".onnx", ".pth"),
+        trust_first_download=True,
+        licence="CC0-1.0",
+        source="made for a test",
+        summary="a test",
+    )
+    return Catalogue({"net": entry}, cache.parent)
+
+
+def hash_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_the_first_downloads_hash_is_recorded_and_told(
+    unhashed: Catalogue, server: Server, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (unhashed.verify("net"), unhashed.expected("net")) == (Status.ABSENT, None)
+    with caplog.at_level(logging.WARNING, logger="facekit"):
+        path = fetch(unhashed)
+    url = server.url.replace(".onnx", ".pth")
+    assert path.name == f"{hash_of(url.encode())[:12]}-net.pth"
+    assert path.read_bytes() == CHECKPOINT
+    record = path.with_name(f"{path.name}.sha256")
+    assert record.read_text() == f"{hash_of(CHECKPOINT)}  {path.name}\n"
+    assert left_in(cache) == [path, record]
+    assert "of unknown size" in caplog.text
+    assert f"gives no hash; recorded that of this first download, sha256 {hash_of(CHECKPOINT)}" in (
+        caplog.text
+    )
+    assert (unhashed.verify("net"), unhashed.expected("net")) == (Status.OK, hash_of(CHECKPOINT))
+    assert fetch(unhashed) == path
+    assert len(server.requests) == 1
+
+
+def test_later_downloads_must_be_the_first_again(unhashed: Catalogue, server: Server) -> None:
+    path = fetch(unhashed)
+    path.write_bytes(b"damaged")
+    assert unhashed.verify("net") is Status.DAMAGED
+    assert fetch(unhashed).read_bytes() == CHECKPOINT
+    path.unlink()
+    server.behave = lambda handler, _: handler.answer(OTHER)
+    with pytest.raises(WeightsError, match="other bytes came than at the first download") as caught:
+        fetch(unhashed)
+    assert caught.value.expected == hash_of(CHECKPOINT)
+    assert caught.value.actual == hash_of(OTHER)
+    record = path.with_name(f"{path.name}.sha256")
+    assert f"if you trust them, delete {record}" in str(caught.value)
+    assert left_in(path.parent) == [record]
+    record.unlink()
+    assert fetch(unhashed).read_bytes() == OTHER
+
+
+def test_a_file_that_no_download_left_is_not_trusted(unhashed: Catalogue, cache: Path) -> None:
+    path = unhashed.path("net")
+    cache.mkdir()
+    path.write_bytes(OTHER)
+    assert unhashed.verify("net") is Status.UNRECORDED
+    assert fetch(unhashed).read_bytes() == CHECKPOINT
+    assert unhashed.verify("net") is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("body", "came"),
+    [(PAGE, "a web page came"), (b'{"error": "gone"}', "no checkpoint of PyTorch")],
+)
+def test_what_is_no_checkpoint_is_not_recorded(
+    unhashed: Catalogue, server: Server, cache: Path, body: bytes, came: str
+) -> None:
+    server.behave = lambda handler, _: handler.answer(body)
+    with pytest.raises(WeightsError, match=came):
+        fetch(unhashed)
+    assert left_in(cache) == []
+
+
+def test_a_cut_first_download_is_not_taken_for_the_whole(
+    unhashed: Catalogue, server: Server, cache: Path
+) -> None:
+    def without_length(handler: Handler, _: int) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(CHECKPOINT[:131_072])
+
+    server.behave = without_length
+    with pytest.raises(WeightsError, match="does not say how long the file is"):
+        fetch(unhashed)
+    assert left_in(cache) == []
+    server.behave = lambda handler, count: handler.answer(
+        CHECKPOINT[: 100_000 if count < 3 else None], length=len(CHECKPOINT)
+    )
+    assert fetch(unhashed).read_bytes() == CHECKPOINT
+
+
+def test_a_damaged_record_is_an_error(unhashed: Catalogue) -> None:
+    path = fetch(unhashed)
+    path.with_name(f"{path.name}.sha256").write_text("abc")
+    with pytest.raises(WeightsError, match=r"\.sha256: is no record of a hash; delete it"):
+        fetch(unhashed)

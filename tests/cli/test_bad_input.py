@@ -321,6 +321,12 @@ def test_a_camera_that_is_not_there(facekit: Facekit, tmp_path: Path) -> None:
     [
         (("nope",), ("nope", "facekit --help")),
         (("detect",), ("Missing argument", "facekit detect --help")),
+        (("summary",), ("Missing argument", "facekit summary --help")),
+        (("export",), ("Missing argument", "facekit export --help")),
+        (("convert",), ("Missing argument", "facekit convert --help")),
+        (("convert", "widerface:a"), ("Missing argument", "facekit convert --help")),
+        (("train",), ("Missing argument", "facekit train --help")),
+        (("calibrate",), ("Missing argument", "facekit calibrate --help")),
         (("detect", "a.jpg", "--treshold", "1"), ("--treshold", "facekit detect --help")),
         (("detect", "a.jpg", "--score-threshold", "5"), ("--score-threshold",)),
         (("detect", "a.jpg", "--batch-size", "0"), ("--batch-size",)),

@@ -36,3 +36,18 @@ def test_a_backend_without_a_network(facekit: Facekit) -> None:
     result = facekit("summary", "haar")
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("mmdet",), "summary of 'mmdet': which model? its config says (--config)"),
+        (("tiny_ssd", "--config", "a.py"), "only 'mmdet' has a network by its config"),
+        (("mmdet", "--config", "a.py", "--photo", "640"), "--photo 640: write WxH in pixels"),
+    ],
+)
+def test_a_config_is_mmdets(facekit: Facekit, words: tuple[str, ...], told: str) -> None:
+    result = facekit("summary", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert told in line

@@ -166,6 +166,34 @@ def test_verify_a_damaged_file(facekit: Facekit, catalogue: Path) -> None:
     assert "local is damaged; reinstall facekit" in result.stderr
 
 
+def test_weights_without_a_published_hash(
+    facekit: Facekit, catalogue: Path, server: str, tmp_path: Path
+) -> None:
+    table = f'url = "{server}/remote.onnx"\ntrust_first_download = true\nlicence = "CC0-1.0"\n'
+    table += 'backend = "tiny_ssd"\nrole = "detector"\nsource = "made up"\nsummary = "a test"\n'
+    (catalogue / "weights.toml").write_text(f"[remote]\n{table}")
+    before = facekit("weights", "list").stdout
+    assert before.splitlines()[1].split()[3] == "unknown"
+    assert "  no hash is published: that of the first download will be recorded" in before
+    fetched = facekit("weights", "fetch", "remote")
+    assert fetched.exit_code == 0, fetched.stderr
+    assert fetched.stderr.splitlines()[:3] == [
+        f"fetching remote: {server}/remote.onnx (size unknown)",
+        "licence: CC0-1.0",
+        "note: no hash is published: that of the first download will be recorded",
+    ]
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    assert f"that of the first download was {digest}" in facekit("weights", "list").stdout
+    (told,) = json.loads(facekit("weights", "list", "--json").stdout)
+    assert (told["sha256"], told["size"], told["trust_first_download"]) == (digest, None, True)
+    assert facekit("weights", "verify", "remote").exit_code == 0
+    (record,) = (tmp_path / "cache").glob("*.sha256")
+    record.unlink()
+    refused = facekit("weights", "verify")
+    assert refused.exit_code == 2
+    assert "remote is without the record of its first download; run: facekit" in refused.stderr
+
+
 def test_the_shipped_weights_are_whole(facekit: Facekit) -> None:
     result = facekit("weights", "verify")
     assert (result.exit_code, result.stderr) == (0, "")

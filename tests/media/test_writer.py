@@ -119,10 +119,13 @@ def test_ctrl_c_leaves_a_video_that_plays(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"six\n"
-        assert not path.exists()
-        child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=60) == -signal.SIGINT
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"six\n"
+            assert not path.exists()
+            child.send_signal(signal.SIGINT)
+            assert child.wait(timeout=60) == -signal.SIGINT
+        finally:
+            child.kill()
     assert len(list(read_video(path))) >= 6
     assert list(tmp_path.iterdir()) == [path]

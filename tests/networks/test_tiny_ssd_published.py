@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from facekit import boxes as box_maths
 from facekit import images
-from facekit.detectors.tiny_ssd import TinySSD
+from facekit.detectors.tiny_ssd import TinySSD, prepare
+from facekit.types import Detections
 
 pytestmark = pytest.mark.weights
 
@@ -105,3 +107,33 @@ def test_the_tensors_before_detection_output_are_the_irs(
     assert scores[..., 1].max() > 0.9, "a face is in the photo"
     np.testing.assert_allclose(deltas.reshape(1, -1), theirs_deltas, atol=1e-4)
     np.testing.assert_allclose(scores.reshape(1, -1), theirs_scores, atol=1e-4)
+
+
+@pytest.mark.data
+def test_the_irs_own_boxes_are_these_with_four_things_changed(
+    require: Any, published: Path, data_root: Path, weights_root: Path
+) -> None:
+    require("openvino")
+    path = Path(__file__).parents[2] / "benchmarks" / "retail_0005.py"
+    script = runpy.run_path(str(path))
+    ways = list(script["WAYS"].values())
+    run = script["published"](weights_root / "tiny_ssd" / "face-detection-retail-0005.xml")
+    detector = TinySSD(TinySSD.Options(weights=published, score_threshold=0.02))
+    photos = sorted((data_root / "wider" / "WIDER_val").rglob("*.jpg"))[::40]
+    apart = 0.0
+    for photo in map(images.read, photos):
+        size, batch = photo.shape[:2], prepare([photo])
+        logits, deltas = (answer[0] for answer in detector._engine(batch))
+        (own,), theirs = detector.detect([photo]), run(batch, size)
+        first, last = (sure(way(logits, deltas, size)) for way in (ways[0], ways[-1]))
+        np.testing.assert_allclose(first.boxes, sure(own).boxes, atol=1e-3)
+        np.testing.assert_allclose(last.boxes, sure(theirs).boxes, atol=1e-2)
+        np.testing.assert_allclose(last.scores, sure(theirs).scores, atol=1e-4)
+        apart = max(apart, float(np.abs(own.boxes[0] - theirs.boxes[0]).max()))
+    assert len(photos) == 5
+    assert apart > 0.5, "it makes no difference"
+
+
+def sure(found: Detections) -> Detections:
+    """The faces whose places among the best do not hang on the last digit."""
+    return found[found.scores > 0.1]

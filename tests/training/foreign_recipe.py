@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -47,9 +47,7 @@ class Count(Foreign):
     def _count(self, file: Path, step: int, job: Job) -> Outcome:
         for now in range(step + 1, self.options.steps + 1):
             if self.options.signal_at and now == self.options.signal_at[0]:
-                os.kill(os.getpid(), self.options.signal_at[1])
-                if self.options.fails == "twice":
-                    os.kill(os.getpid(), self.options.signal_at[1])
+                signal.raise_signal(self.options.signal_at[1])
             file.write_text("x" * now)
             if job.should_stop():
                 return Outcome(now, file, interrupted=True)

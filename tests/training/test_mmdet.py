@@ -6,7 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from facekit.mmlab.migrate import migrate
 from facekit.training import Job, Outcome, train
 
 pytestmark = [
-    pytest.mark.usefixtures("require_mmdet"),
+    pytest.mark.usefixtures("require_mmdet", "one_torch_thread"),
     # OpenMMLab's own, about itself; and torch's, about a machine without a GPU.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore:Could not import OneDL"),
@@ -38,16 +38,6 @@ SMALL = {
     "train_dataloader.dataset.dataset.pipeline.4.scale": (SIDE, SIDE),
     "test_dataloader.dataset.pipeline.1.scale": (SIDE, SIDE),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread(require_mmdet: None) -> Iterator[None]:  # noqa: ARG001 - asks for torch
-    """Small networks do not wait for others."""
-    torch = importlib.import_module("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -281,11 +271,15 @@ def test_what_fits_can_be_taken(options: dict[str, Any], tmp_path: Path) -> None
 
 
 def test_two_processes_by_their_launcher(options: dict[str, Any], tmp_path: Path) -> None:
-    """On CPUs; each takes half of the photos, the first writes."""
+    """On CPUs; each takes half of the photos, the first writes.
+
+    mmdet prints while it is imported, and none of that may be on standard output.
+    """
     values = {"recipe": "mmdet", **options, "epochs": 1, "out": str(tmp_path / "run")}
     code = (
         "import warnings; warnings.simplefilter('ignore')\n"
         "import torch; torch.set_num_threads(1)\n"
+        "import facekit.detectors.mmdet\n"
         "from facekit.training import train\n"
         f"result = train({values!r})\n"
         "print(result.is_first, result.step)\n"

@@ -18,7 +18,8 @@ def export(
         str,
         typer.Argument(
             metavar="WEIGHTS",
-            help="A torch checkpoint, an .onnx file, or a name of 'facekit weights list'.",
+            help="A torch checkpoint, an .onnx file, a name of 'facekit weights list', or a "
+            "SavedModel's folder (tfod).",
         ),
     ],
     out: Annotated[

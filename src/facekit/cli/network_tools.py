@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -22,23 +23,41 @@ from facekit.types import Detections
 
 __all__ = ["run_export", "scenes", "show_summary"]
 
+_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 
-def show_summary(name: str, weights: str | None, role: str | None) -> None:
+
+def show_summary(
+    name: str, weights: str | None, role: str | None, *, config: str | None, photo: str
+) -> None:
     """Print the layers of a backend's network and their totals.
 
     Args:
         name: The backend.
         weights: Its weights, by default its own.
         role: Its role, where the name alone does not tell.
+        config: Of `mmdet`: the model's config.
+        photo: Of `mmdet`: the photo's size, ``WxH``.
 
     Raises:
         FacekitError: If there is no such network, or its weights cannot be read.
     """
-    network = summary(name, weights, role=_role(role))
+    network = summary(name, weights, role=_role(role), config=config, photo_size=_photo_size(photo))
     headers, *rows = network.rows()
     layer, kind, shape, *numbers = headers
     print_table([layer, kind, shape, *(f">{number}" for number in numbers)], rows)
     print_lines(["", network.totals, f"{network.name}: {network.source}"])
+
+
+def _photo_size(text: str) -> tuple[int, int]:
+    """Read ``WxH`` as height and width.
+
+    Raises:
+        ConfigError: If it is no size.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"--photo {text}: write WxH in pixels, such as 640x480")
+    return int(match[2]), int(match[1])
 
 
 def run_export(

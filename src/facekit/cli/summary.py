@@ -21,6 +21,23 @@ def summary(
             "list'; of tfod a graph of TensorFlow's. By default the backend's own.",
         ),
     ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="FILE|NAME",
+            help="Of mmdet: the model's config, or the name of one that mmdet ships; it needs no "
+            "weights.",
+        ),
+    ] = None,
+    photo: Annotated[
+        str,
+        typer.Option(
+            "--photo",
+            metavar="WxH",
+            help="Of mmdet: the size of the photo that the config's own test pipeline prepares.",
+        ),
+    ] = "640x480",
     role: Annotated[
         str | None,
         typer.Option(
@@ -31,4 +48,4 @@ def summary(
     """Show the layers, parameters and multiply-adds of a backend's network."""
     from facekit.cli.network_tools import show_summary  # noqa: PLC0415 - ONNX Runtime, rich
 
-    show_summary(name, weights, role)
+    show_summary(name, weights, role, config=config, photo=photo)

@@ -177,8 +177,16 @@ def export(
     count: Annotated[
         int, typer.Option("--count", metavar="N", help="How many of the photos, spread evenly.")
     ] = 100,
+    input_size: Annotated[
+        int | None,
+        typer.Option(
+            "--input-size",
+            metavar="PX",
+            help="Another side of the input than it was trained with.",
+        ),
+    ] = None,
 ) -> None:
     """Export the newest checkpoint of a run of the recipe tfod."""
     from facekit.cli import tfod_run  # noqa: PLC0415 - TensorFlow
 
-    tfod_run.export(run, out, photos=photos, images=images, count=count)
+    tfod_run.export(run, out, photos=photos, images=images, count=count, input_size=input_size)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from facekit.cli.exits import report
 from facekit.datasets import ImageRecord
 from facekit.errors import ConfigError
 from facekit.evaluation.photos import read_photo
-from facekit.tfapi.pipeline import Changes
+from facekit.tfapi.pipeline import Changes, changed, read_base
 from facekit.training.tfod_pipeline import CONFIG, prepare
 
 __all__ = ["export", "pipeline"]
@@ -70,7 +72,15 @@ def pipeline(
     print_lines([str(written.config)])
 
 
-def export(run: Path, out: Path, *, photos: str | None, images: Path | None, count: int) -> None:
+def export(
+    run: Path,
+    out: Path,
+    *,
+    photos: str | None,
+    images: Path | None,
+    count: int,
+    input_size: int | None = None,
+) -> None:
     """Export the newest checkpoint of a run.
 
     Args:
@@ -79,6 +89,7 @@ def export(run: Path, out: Path, *, photos: str | None, images: Path | None, cou
         photos: ``FORMAT:PATH`` of photos, for a full-integer ``.tflite``.
         images: Their folder of images.
         count: How many of them.
+        input_size: The side of the input, pixels; by default what it was trained with.
 
     Raises:
         FacekitError: If something is wrong.
@@ -97,14 +108,32 @@ def export(run: Path, out: Path, *, photos: str | None, images: Path | None, cou
         report(f"{shim.name}: {shim.effect}", kind="shim")
     from facekit.tfapi import export as exporter  # noqa: PLC0415 - after the shims
 
-    if out.suffix == ".tflite":
-        chosen = None if photos is None else _spread(_reading(photos, images, ()), count)
-        exporter.export_tflite(config, work, out, photos=chosen)
-    elif out.suffix == ".pb":
-        exporter.export_frozen_graph(config, work, out)
-    else:
-        exporter.export_saved_model(config, work, out)
+    with _sized(config, input_size) as used:
+        if out.suffix == ".tflite":
+            chosen = None if photos is None else _spread(_reading(photos, images, ()), count)
+            exporter.export_tflite(used, work, out, photos=chosen)
+        elif out.suffix == ".pb":
+            exporter.export_frozen_graph(used, work, out)
+        else:
+            exporter.export_saved_model(used, work, out)
     print_lines([str(out)])
+
+
+@contextlib.contextmanager
+def _sized(config: Path, side: int | None) -> Iterator[Path]:
+    """Give a configuration for another size of the input.
+
+    Raises:
+        ConfigError: If it is too small.
+    """
+    if side is None:
+        yield config
+        return
+    message = changed(read_base(str(config)), Changes(input_size=side))
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / CONFIG
+        other.write_text(str(message), encoding="utf-8")
+        yield other
 
 
 def _reading(

@@ -15,9 +15,13 @@ from facekit.weights import Catalogue, Status, WeightsEntry
 __all__ = ["fetch", "print_as_json", "print_as_table", "verify"]
 
 
+def _catalogue() -> Catalogue:
+    return Catalogue.load(weights.BUNDLED / "weights.toml")
+
+
 def _path(name: str) -> Path:
     """Return where weights lie, or will lie once they are downloaded."""
-    return Catalogue.load(weights.BUNDLED / "weights.toml").path(name)
+    return _catalogue().path(name)
 
 
 def _is_present(entry: WeightsEntry) -> bool:
@@ -25,9 +29,9 @@ def _is_present(entry: WeightsEntry) -> bool:
     return _path(entry.name).is_file()
 
 
-def megabytes(size: int) -> str:
+def megabytes(size: int | None) -> str:
     """Return a size in words."""
-    return f"{size / 1e6:.1f} MB"
+    return "unknown" if size is None else f"{size / 1e6:.1f} MB"
 
 
 def print_as_json() -> None:
@@ -36,6 +40,7 @@ def print_as_json() -> None:
         [
             entry.model_dump(exclude={"file", "card"})
             | {
+                "sha256": _catalogue().expected(entry.name),
                 "bundled": entry.bundled,
                 "path": str(_path(entry.name)),
                 "present": _is_present(entry),
@@ -64,7 +69,17 @@ def print_as_table() -> None:
     )
     for entry in known:
         lines = ["", f"{entry.name}: {entry.summary}", f"  {entry.source}"]
-        print_lines([*lines, *([f"  {entry.url}"] if entry.url else []), f"  {_path(entry.name)}"])
+        lines += [f"  {entry.url}"] if entry.url else []
+        lines += [f"  {_hash(entry)}"] if entry.trust_first_download else []
+        print_lines([*lines, f"  {_path(entry.name)}"])
+
+
+def _hash(entry: WeightsEntry) -> str:
+    """Say what a publisher does not: which bytes are the right ones."""
+    known = _catalogue().expected(entry.name)
+    if known is None:
+        return "no hash is published: that of the first download will be recorded"
+    return f"no hash is published: that of the first download was {known}"
 
 
 def _where(entry: WeightsEntry) -> str:
@@ -76,8 +91,11 @@ def _where(entry: WeightsEntry) -> str:
 
 def _announce(entry: WeightsEntry) -> None:
     """Show what is downloaded and its licence, before it is."""
-    report(f"{entry.url} ({megabytes(entry.size)})", kind=f"fetching {entry.name}")
+    size = "size unknown" if entry.size is None else megabytes(entry.size)
+    report(f"{entry.url} ({size})", kind=f"fetching {entry.name}")
     report(entry.licence, kind="licence")
+    if entry.trust_first_download:
+        report(_hash(entry), kind="note")
 
 
 def fetch(names: Sequence[str]) -> int:
@@ -115,7 +133,8 @@ def verify(names: Sequence[str]) -> int:
     for name in chosen:
         try:
             status, detail = weights.verify(name), str(_path(name))
-            if status is Status.DAMAGED or (status is Status.ABSENT and _is_expected(name, names)):
+            is_wrong = status in {Status.DAMAGED, Status.UNRECORDED}
+            if is_wrong or (status is Status.ABSENT and _is_expected(name, names)):
                 raise WeightsError(detail, f"{name} is {status}; {_way_out(name)}")
         except FacekitError as error:
             report(error)

@@ -23,6 +23,7 @@ from facekit.errors import BackendError, ConfigError
 from facekit.images import ImageLike, RgbImage
 from facekit.protocols import DetectorOptions
 from facekit.tfgraphs import labels, pixels
+from facekit.tfgraphs.masks import reframed
 from facekit.tfgraphs.signature import Role
 from facekit.types import Detections
 
@@ -35,6 +36,8 @@ PositiveNumber = Annotated[float, Field(gt=0)]
 
 class TFOD:
     """A graph of TensorFlow, with the decoding and the suppression that it has inside.
+
+    Masks and keypoints are passed on where it has them.
 
     Attributes:
         class_names: The face's class, as the label map calls it.
@@ -55,7 +58,8 @@ class TFOD:
             face_class: The face's class by its name or number in the label map; by default
                 ``face``, or the only one.
             nodes: Tensors by what they mean (``image``, ``boxes``, ``scores``, ``classes``,
-                ``count``), where they are not named as the exporters name them.
+                ``count``, ``masks``, ``keypoints``, ``keypoint_scores``), where they are not named
+                as the exporters name them.
             signature: Which signature of a SavedModel; by default ``serving_default``.
             normalized: Whether its boxes are parts of the image, 0 to 1, or pixels of what the
                 graph resized it to; by default the latter where ``image_info`` comes out, as of
@@ -184,7 +188,8 @@ class TFOD:
 
         Args:
             answer: ``boxes`` ``(n, 4)`` ymin xmin ymax xmax, ``scores`` ``(n,)``, and where the
-                graph gives them ``classes`` ``(n,)``, ``count`` and ``info`` ``(4, 2)``.
+                graph gives them ``classes`` ``(n,)``, ``count``, ``info`` ``(4, 2)``, ``masks``
+                ``(n, h, w)``, ``keypoints`` ``(n, k, 2)`` y x and ``keypoint_scores`` ``(n, k)``.
             image_size: Height and width of the photo, pixels.
 
         Raises:
@@ -200,28 +205,39 @@ class TFOD:
         if "classes" in answer:
             rows = rows[np.rint(answer["classes"][rows]) == self._face]
         rows = rows[np.argsort(-scores[rows], kind="stable")]
+        info = answer.get("info")
+        corners = self._pixels(boxes[rows].reshape(-1, 2, 2), info, image_size).reshape(-1, 4)
+        keypoints = masks = None
+        if "keypoints" in answer:
+            points = self._pixels(answer["keypoints"][rows], info, image_size)
+            sure = answer.get("keypoint_scores", np.ones(answer["keypoints"].shape[:2], np.float32))
+            keypoints = np.concatenate([points, sure[rows][..., None]], axis=2)
+        if "masks" in answer:
+            masks = reframed(answer["masks"][rows], corners, image_size)
         return Detections(
-            boxes=self._pixels(boxes[rows], answer.get("info"), image_size),
+            boxes=corners,
             scores=scores[rows],
             image_size=image_size,
+            keypoints=keypoints,
+            masks=masks,
             box_transform=self.box_transform,
         )
 
     def _pixels(
-        self, boxes: FloatArray, info: FloatArray | None, image_size: tuple[int, int]
+        self, corners: FloatArray, info: FloatArray | None, image_size: tuple[int, int]
     ) -> FloatArray:
-        """Bring boxes to the photo's pixels.
+        """Bring places to the photo's pixels.
 
         Args:
-            boxes: ``(n, 4)`` ymin xmin ymax xmax.
+            corners: ``(n, k, 2)`` y x.
             info: How tf-models-official resized the photo, rows of y and x: its size, the size it
                 was to get, the scale, the offset.
             image_size: Height and width of the photo, pixels.
 
         Returns:
-            ``(n, 4)`` x1 y1 x2 y2.
+            ``(n, k, 2)`` x y.
         """
-        size, corners = _values(image_size), boxes.reshape(-1, 2, 2)
+        size = _values(image_size)
         normalized = self._options.normalized
         if normalized is None and info is not None and corners.size and corners.max() <= 1:
             message = (
@@ -236,7 +252,7 @@ class TFOD:
             sides = (self._graph.image.shape or (None,) * 4)[1:3]
             seen = [own or side for own, side in zip(sides, image_size, strict=True)]
             corners = corners * (size / _values(seen))
-        return corners[:, :, ::-1].reshape(-1, 4)
+        return corners[:, :, ::-1]
 
 
 def _values(numbers: float | Sequence[float]) -> FloatArray:

@@ -7,7 +7,6 @@ faces (``labels:FILE.csv``), the whole image.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facekit import atomic, parts
+from facekit import parts
 from facekit.datasets import ImageRecord
 from facekit.datasets.records import FACE
 from facekit.errors import BackendError, ConfigError, DatasetError
@@ -25,7 +24,7 @@ from facekit.evaluation.candidates import Candidate
 from facekit.evaluation.result import Result
 from facekit.evaluation.runner import BATCH_SIZE, Watch, run, unwatched
 from facekit.evaluation.selection import Missing, Selection, roots_of, select
-from facekit.evaluation.store import Store, json_file_of, make_parent
+from facekit.evaluation.store import json_store
 from facekit.images import RgbImage
 from facekit.metrics.classification import classification_scores
 from facekit.parts import Part
@@ -80,7 +79,15 @@ def evaluate_classifier(
     store = None
     if folder is not None:
         wider_text.check_names([record.name for record in selection.records], folder)
-        store = _store(Path(folder), made, setting, restart=restart)
+        store = json_store(
+            Path(folder),
+            fingerprint=made,
+            setting=setting,
+            what="labels",
+            pack=_pack,
+            unpack=_unpack,
+            restart=restart,
+        )
 
     def step(some: Sequence[ImageRecord], pictures: Sequence[RgbImage]) -> list[Labels]:
         faces = [_faces(record, image) for record, image in zip(some, pictures, strict=True)]
@@ -199,32 +206,11 @@ def _result(
     )
 
 
-def _write(folder: Path, name: str, labels: Labels) -> None:
-    """Keep the labels of an image."""
-    target = folder / json_file_of(name)
-    make_parent(target)
-    atomic.write_text(target, json.dumps({"image": name, "labels": labels}))
+def _pack(labels: Labels) -> dict[str, Any]:
+    """Return the labels of an image as JSON has them."""
+    return {"labels": labels}
 
 
-def _read(path: Path, _size: tuple[int, int]) -> Labels:
-    """Read the labels of an image."""
-    try:
-        labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(path, None, f"no labels that facekit wrote: {error}") from error
-    return [str(one) for one in labels]
-
-
-def _store(
-    folder: Path, made: Mapping[str, Any], setting: Mapping[str, str], *, restart: bool
-) -> Store[Labels]:
-    """Open a folder of labels."""
-    return Store(
-        folder,
-        fingerprint=made,
-        setting=setting,
-        file_of=json_file_of,
-        write=_write,
-        read=_read,
-        restart=restart,
-    )
+def _unpack(document: Mapping[str, Any]) -> Labels:
+    """Return the labels of an image that were kept."""
+    return [str(one) for one in document["labels"]]

@@ -8,7 +8,6 @@ the pair is measured as it is used. A face that the detector does not find is a 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from facekit import atomic, parts
+from facekit import parts
 from facekit.boxes import iou, squares_around
 from facekit.datasets import ImageRecord
 from facekit.datasets.records import FaceRecord
@@ -27,7 +26,7 @@ from facekit.evaluation.candidates import Candidate
 from facekit.evaluation.result import Curve, Result
 from facekit.evaluation.runner import BATCH_SIZE, Watch, run, unwatched
 from facekit.evaluation.selection import Missing, Selection, roots_of, select
-from facekit.evaluation.store import Store, json_file_of, make_parent
+from facekit.evaluation.store import json_store
 from facekit.images import RgbImage
 from facekit.metrics.landmarks import (
     LandmarkScores,
@@ -92,7 +91,15 @@ def evaluate_landmarker(
     store = None
     if folder is not None:
         wider_text.check_names([record.name for record in selection.records], folder)
-        store = _store(Path(folder), made, setting, restart=restart)
+        store = json_store(
+            Path(folder),
+            fingerprint=made,
+            setting=setting,
+            what="points",
+            pack=_pack,
+            unpack=_unpack,
+            restart=restart,
+        )
 
     def step(some: Sequence[ImageRecord], pictures: Sequence[RgbImage]) -> list[Points]:
         return _located(some, pictures, part, detector)
@@ -241,37 +248,15 @@ def _result(
     )
 
 
-def _write(folder: Path, name: str, points: Points) -> None:
-    """Keep the points of an image: ``null`` for a face that was not found."""
-    target = folder / json_file_of(name)
-    make_parent(target)
+def _pack(points: Points) -> dict[str, Any]:
+    """Return the points of an image as JSON has them: ``null`` for a face that was not found."""
     # A float32 as float64 reads back as the same float32.
     rows = [None if np.isnan(one).all() else one.astype(float).tolist() for one in points]
-    text = json.dumps({"image": name, "count": points.shape[1], "points": rows})
-    atomic.write_text(target, text)
+    return {"count": points.shape[1], "points": rows}
 
 
-def _read(path: Path, _size: tuple[int, int]) -> Points:
-    """Read the points of an image."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        none = np.full((document["count"], 2), np.nan)
-        rows = [none if one is None else one for one in document["points"]]
-        return np.array(rows, dtype=np.float32).reshape(len(rows), document["count"], 2)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(path, None, f"no points that facekit wrote: {error}") from error
-
-
-def _store(
-    folder: Path, made: Mapping[str, Any], setting: Mapping[str, str], *, restart: bool
-) -> Store[Points]:
-    """Open a folder of points."""
-    return Store(
-        folder,
-        fingerprint=made,
-        setting=setting,
-        file_of=json_file_of,
-        write=_write,
-        read=_read,
-        restart=restart,
-    )
+def _unpack(document: Mapping[str, Any]) -> Points:
+    """Return the points of an image that were kept."""
+    none = np.full((document["count"], 2), np.nan)
+    rows = [none if one is None else one for one in document["points"]]
+    return np.array(rows, dtype=np.float32).reshape(len(rows), document["count"], 2)

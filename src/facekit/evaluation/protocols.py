@@ -97,9 +97,9 @@ def protocol(
             raise ConfigError(message)
         return _ByHeight(tuple(heights))
     if name == "coco":
-        if importlib.util.find_spec("pycocotools") is None:
+        if importlib.util.find_spec("faster_coco_eval") is None:
             needed = "COCO's average precision"
-            raise MissingDependencyError(needed, "pycocotools", 'pip install "facekit[eval]"')
+            raise MissingDependencyError(needed, "faster_coco_eval", 'pip install "facekit[eval]"')
         return _coco
     return _wider_by_height if ground_truth is None else _Wider(Path(ground_truth))
 

@@ -14,11 +14,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Generic, TypeVar
 
 from facekit import atomic
-from facekit.errors import ConfigError, OutputError
+from facekit.errors import ConfigError, DatasetError, OutputError
 from facekit.evaluation import wider_text
 from facekit.types import Detections
 
-__all__ = ["HEAD", "Head", "Store", "detection_store", "json_file_of", "made_by", "make_parent"]
+__all__ = [
+    "HEAD",
+    "Head",
+    "Store",
+    "detection_store",
+    "json_file_of",
+    "json_store",
+    "made_by",
+    "make_parent",
+]
 
 HEAD: Final = "facekit.json"
 
@@ -140,6 +149,54 @@ def detection_store(
         file_of=wider_text.file_of,
         write=wider_text.write_image,
         read=wider_text.read_image,
+        restart=restart,
+    )
+
+
+def json_store(
+    folder: Path,
+    *,
+    fingerprint: Mapping[str, Any],
+    setting: Mapping[str, str],
+    what: str,
+    pack: Callable[[Value], Mapping[str, Any]],
+    unpack: Callable[[Mapping[str, Any]], Value],
+    restart: bool = False,
+) -> Store[Value]:
+    """Open a folder of JSON documents, one an image; see :class:`Store`.
+
+    Args:
+        folder: The folder.
+        fingerprint: What makes the predictions: plain JSON values.
+        setting: What a table says of how they were made.
+        what: What an image's predictions are called, for messages.
+        pack: Turns them into plain JSON values by name.
+        unpack: Its inverse; what it raises over values of another kind is a damaged file.
+        restart: Whether predictions of something else are removed.
+
+    Raises:
+        ConfigError: If the folder holds predictions of something else, or other files.
+        OutputError: If it cannot be made.
+    """
+
+    def write(folder: Path, name: str, value: Value) -> None:
+        target = folder / json_file_of(name)
+        make_parent(target)
+        atomic.write_text(target, json.dumps({"image": name, **pack(value)}))
+
+    def read(path: Path, _size: Size) -> Value:
+        try:
+            return unpack(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DatasetError(path, None, f"no {what} that facekit wrote: {error}") from error
+
+    return Store(
+        folder,
+        fingerprint=fingerprint,
+        setting=setting,
+        file_of=json_file_of,
+        write=write,
+        read=read,
         restart=restart,
     )
 

@@ -1,8 +1,8 @@
 """Weights in another engine's format, written only if they still answer the same.
 
-From a torch checkpoint to ONNX or OpenVINO, and from ONNX to OpenVINO; with photos to measure on,
-in 8-bit arithmetic. The exported file is run beside its source before it gets its name; a file that
-answers otherwise is dropped.
+From a torch checkpoint to ONNX or OpenVINO, from ONNX to OpenVINO, and from TensorFlow's SavedModel
+to ONNX; with photos to measure on, in 8-bit arithmetic. The exported file is run beside its source
+before it gets its name; a file that answers otherwise is dropped.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from facekit.errors import (
     OutputError,
     WeightsError,
 )
+from facekit.export import tfgraph
 from facekit.export.inputs import Inputs, Scene, inputs_of
 from facekit.export.parity import (
     DEFAULT_TOLERANCE,
@@ -37,6 +38,7 @@ from facekit.export.parity import (
 )
 from facekit.export.whole import find_whole, written_by
 from facekit.registry import Backend, Role
+from facekit.tfgraphs import INSTALL_TENSORFLOW
 
 __all__ = [
     "DEFAULT_TOLERANCE",
@@ -59,6 +61,8 @@ _PACKAGES = {
     "onnxscript": _INSTALL,
     "openvino": 'pip install "facekit[openvino]"',
     "nncf": 'pip install "facekit[int8]"',
+    "tensorflow": INSTALL_TENSORFLOW,
+    "tf2onnx": 'pip install "facekit[tfod_export]"',
 }
 _ALL_BITS = 32
 
@@ -81,7 +85,7 @@ def export(
     Args:
         name: A name of ``facekit backends``.
         weights: A torch checkpoint or an ``.onnx`` file, or a name of ``facekit weights list``;
-            ``None`` for the backend's own.
+            ``None`` for the backend's own. Of ``tfod`` a SavedModel's folder.
         out: The file to be written: ``.onnx`` (opset 18, any batch), or ``.xml`` for OpenVINO,
             with its ``.bin`` beside it.
         role: Which backend is meant, where several roles have one of that name.
@@ -114,6 +118,9 @@ def export(
             inside.
         OutputError: If the file cannot be written.
     """
+    if (name, role or "detector") == (tfgraph.NAME, "detector"):
+        plain = weights_bits == _ALL_BITS and int8 is None and not with_nms and config is None
+        return _export_graph(weights, out, photo, tolerance, plain=plain)
     target = _checked_target(out)
     found = find_whole(name, role)
     if found is not None:
@@ -149,7 +156,7 @@ def export(
             tolerance=accepted,
             **_differences(engine, spec.load(written), spec, photo, inputs),
         )
-        _refuse(report, target)
+        _accepted(report)
         if with_nms:
             _exporter("suppression").add(written, spec, trial_input(spec, photo)[0])
         # The .bin first: the .xml is what a reader opens.
@@ -171,20 +178,50 @@ def _export_whole(
     with _beside(target) as folder:
         written = folder / target.name
         report = written_by(backend, graph, source, written, exporter, target=target, **compared)
-        _refuse(report, target)
+        _accepted(report)
         written.replace(target)
     return report
 
 
-def _refuse(report: ParityReport, target: Path) -> None:
-    """Refuse what answers otherwise.
+def _export_graph(
+    weights: str | os.PathLike[str] | None,
+    out: str | os.PathLike[str],
+    photo: str | os.PathLike[str] | None,
+    tolerance: float | None,
+    *,
+    plain: bool,
+) -> ParityReport:
+    """Write a graph of TensorFlow as ONNX, with what it has inside.
 
     Raises:
-        BackendError: If it does.
+        FacekitError: As :func:`export`.
+    """
+    target = atomic.check_writable(out)
+    if target.suffix.lower() != ".onnx" or not plain:
+        raise OutputError(f"{target}: {tfgraph.NAME} is exported to .onnx, as it is, alone")
+    if weights is None:
+        raise WeightsError(tfgraph.NAME, "has no weights of its own: name a SavedModel's folder")
+    with _beside(target) as folder, _told_packages():
+        written = folder / target.name
+        report = tfgraph.export_graph(
+            Path(weights), written, target, photo=photo, tolerance=tolerance
+        )
+        _accepted(report)
+        for file in folder.iterdir():
+            file.replace(target.with_name(file.name))
+    return report
+
+
+def _accepted(report: ParityReport) -> None:
+    """Let a report pass.
+
+    Raises:
+        BackendError: If the difference is above the tolerance.
     """
     if not report.passed:
-        message = f"{target}: not written: {report}; raise the tolerance if that will do"
-        raise BackendError(message)
+        raise BackendError(
+            f"{report.target}: not written: {report}; raise the tolerance if that will do"
+        )
 
 
 def _checked_target(out: str | os.PathLike[str]) -> Path:
@@ -278,8 +315,19 @@ def _exporter(module: str) -> Any:  # noqa: ANN401 - a module
     Raises:
         MissingDependencyError: If one is not installed.
     """
-    try:
+    with _told_packages():
         return importlib.import_module(f"{__name__}.{module}")
+
+
+@contextlib.contextmanager
+def _told_packages() -> Iterator[None]:
+    """Say how a package is installed that something within lacks.
+
+    Raises:
+        MissingDependencyError: If one is not installed.
+    """
+    try:
+        yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _PACKAGES:

@@ -8,12 +8,20 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from facekit import images
 from facekit.engines import Engine, FloatArray
 from facekit.engines.spec import NetworkSpec
 
-__all__ = ["DEFAULT_TOLERANCE", "ParityReport", "compare", "compare_spread", "trial_input"]
+__all__ = [
+    "DEFAULT_TOLERANCE",
+    "ParityReport",
+    "compare",
+    "compare_spread",
+    "synthetic",
+    "trial_input",
+]
 
 DEFAULT_TOLERANCE = 1e-4
 """Engines add up in another order: outputs of the order of 1 differ by some 1e-6."""
@@ -83,11 +91,7 @@ def trial_input(
     """
     channels, height, width = spec.input_shape
     if photo is None:
-        generator = np.random.default_rng(_SEED)
-        down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-        noise = generator.normal(scale=0.1, size=spec.input_shape)
-        picture = np.clip((down + across) / 2 + noise, 0, 1)
-        described = "on a synthetic gradient with noise"
+        picture, described = synthetic(spec.input_shape)
     else:
         pixels = images.read(photo)
         resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
@@ -97,6 +101,18 @@ def trial_input(
             picture = picture.mean(axis=0, keepdims=True)
     scaled = spec.input_scale * np.stack([picture, 2 * picture - 1])
     return scaled.astype(np.float32), described
+
+
+def synthetic(shape: Sequence[int]) -> tuple[npt.NDArray[np.float64], str]:
+    """Return a gradient with noise, 0 to 1 and always the same, and what it is in words.
+
+    Args:
+        shape: Channels, height and width.
+    """
+    generator = np.random.default_rng(_SEED)
+    down, across = np.mgrid[0 : 1 : shape[1] * 1j, 0 : 1 : shape[2] * 1j]
+    noise = generator.normal(scale=0.1, size=shape)
+    return np.clip((down + across) / 2 + noise, 0, 1), "on a synthetic gradient with noise"
 
 
 def compare(

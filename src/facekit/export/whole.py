@@ -15,14 +15,13 @@ import numpy as np
 
 from facekit import images, registry
 from facekit.errors import OutputError
-from facekit.export.parity import DEFAULT_TOLERANCE, ParityReport
+from facekit.export.parity import DEFAULT_TOLERANCE, ParityReport, synthetic
 from facekit.images import RgbImage
 from facekit.registry import Backend, Role
 from facekit.types import Detections
 
 __all__ = ["compare_found", "find_whole", "trials", "written_by"]
 
-_SEED: Final = 0
 _SIZES: Final = ((480, 640), (360, 270))
 
 
@@ -55,14 +54,9 @@ def trials(photo: Any) -> tuple[list[RgbImage], str, float]:  # noqa: ANN401 - a
         pixels = images.read(photo)
         half = np.ascontiguousarray(pixels[: pixels.shape[0] // 2 + 1])
         return [pixels, half], f"on the photo {photo} and its upper half", 0.02
-    generator = np.random.default_rng(_SEED)
-    made = []
-    for height, width in _SIZES:
-        down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-        noise = generator.normal(scale=0.1, size=(height, width, 3))
-        picture = ((down + across) / 2)[..., None] + noise
-        made.append((picture.clip(0, 1) * 255).astype(np.uint8))
-    return made, "on synthetic gradients with noise", 0.0
+    made = [synthetic((3, *size))[0].transpose(1, 2, 0) for size in _SIZES]
+    described = "on synthetic gradients with noise"
+    return [(picture * 255).astype(np.uint8) for picture in made], described, 0.0
 
 
 def written_by(

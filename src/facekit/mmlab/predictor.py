@@ -68,7 +68,7 @@ class Predictor:
     def __init__(
         self,
         config: Path,
-        weights: Path,
+        weights: Path | None,
         *,
         overrides: dict[str, Any],
         classes: Sequence[str] | None,
@@ -79,7 +79,7 @@ class Predictor:
 
         Args:
             config: A config of MMDetection 3.x.
-            weights: A checkpoint of that model.
+            weights: A checkpoint of that model; without one it has fresh weights.
             overrides: Dotted keys of the config to other values.
             classes: The name of each label; by default the checkpoint's, then the config's.
             device: What PyTorch runs it on.
@@ -92,9 +92,12 @@ class Predictor:
         """
         self.config = configs.load(config, overrides)
         self.model = build(config, self.config)
-        checkpoint = checkpoints.read(weights)
-        fill(self.model, checkpoint.state, weights, strict=strict)
-        self.classes = tuple(classes or checkpoint.classes or _classes_of(self.config))
+        known: tuple[str, ...] | None = None
+        if weights is not None:
+            checkpoint = checkpoints.read(weights)
+            fill(self.model, checkpoint.state, weights, strict=strict)
+            known = checkpoint.classes
+        self.classes = tuple(classes or known or _classes_of(self.config))
         self.model.cfg, self.model.dataset_meta = self.config, {"classes": self.classes}
         _place(self.model, device)
         self._pipeline = _pipeline(config, self.config)
@@ -111,10 +114,26 @@ class Predictor:
         Returns:
             mmdet's ``DetDataSample``, in the photo's pixels.
         """
-        packed = self._pipeline({"img": bgr, "img_id": 0})
-        batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
+        batch = self._batch(bgr)
         with self._lock:
             return self.model.test_step(batch)[0]
+
+    def prepared(self, bgr: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        """Return what the model's ``forward`` is given for one photo.
+
+        Args:
+            bgr: ``(H, W, 3)``.
+
+        Returns:
+            ``inputs`` ``(1, 3, height, width)``, normalised and padded, and ``data_samples``.
+        """
+        ready: dict[str, Any] = self.model.data_preprocessor(self._batch(bgr), training=False)
+        return ready
+
+    def _batch(self, bgr: npt.NDArray[np.uint8]) -> dict[str, list[Any]]:
+        """Run the test pipeline."""
+        packed = self._pipeline({"img": bgr, "img_id": 0})
+        return {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
 
 
 def build(path: Path, config: Any) -> torch.nn.Module:  # noqa: ANN401 - Config

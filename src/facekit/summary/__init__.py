@@ -10,8 +10,8 @@ from typing import Any
 from facekit import weights as weights_files
 from facekit.engines import SUFFIXES
 from facekit.engines.spec import NetworkSpec, find_spec, sized
-from facekit.errors import MissingDependencyError, WeightsError
-from facekit.registry import Role
+from facekit.errors import ConfigError, MissingDependencyError, WeightsError
+from facekit.registry import Role, find, load_class
 from facekit.summary.layers import Layer, Summary
 
 __all__ = ["Layer", "Summary", "summary"]
@@ -19,9 +19,17 @@ __all__ = ["Layer", "Summary", "summary"]
 _WHOLE_GRAPHS = frozenset({"tfod"})
 """The backends whose weights are graphs of any network."""
 
+_BY_CONFIG = "mmdet"
+"""The backend whose network a config says."""
+
 
 def summary(
-    name: str, weights: str | os.PathLike[str] | None = None, *, role: Role | None = None
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    role: Role | None = None,
+    config: str | os.PathLike[str] | None = None,
+    photo_size: tuple[int, int] = (480, 640),
 ) -> Summary:
     """Summarise a backend's network.
 
@@ -35,12 +43,23 @@ def summary(
         weights: An ``.onnx`` file, a torch checkpoint (needs torch), or a name of ``facekit
             weights list``; by default the backend's own weights.
         role: Which backend is meant, where several roles have one of that name.
+        config: Of ``mmdet``: the model's config, a file or the name of one that mmdet ships. Its
+            weights are not needed; given ones are seen to fit.
+        photo_size: Of ``mmdet``: height and width of the photo that goes through the config's own
+            test pipeline, which says what the network sees.
 
     Raises:
         UnknownNameError: If there is no such backend, or it has no network of facekit's kind.
+        ConfigError: If ``mmdet`` is asked for without a config, or another with one; or the config
+            is none of MMDetection 3.x.
+        BackendError: If a config's model cannot be run.
         MissingDependencyError: If the weights are torch's and torch is not installed.
         WeightsError: If the weights are missing, damaged, of another network or another kind.
     """
+    if name == _BY_CONFIG and role in {None, "detector"}:
+        return _of_config(weights, config, photo_size)
+    if config is not None:
+        raise ConfigError(f"summary of {name!r}: only {_BY_CONFIG!r} has a network by its config")
     if name in _WHOLE_GRAPHS and weights is not None:
         from facekit.summary.tfgraph import graph_layers  # noqa: PLC0415 - the datasets' reader
 
@@ -54,6 +73,24 @@ def summary(
     path = weights_files.resolve(weights, default=backend.name)
     layers, shape = _layers(path, spec)
     return Summary(backend.name, str(path), (1, *shape), layers)
+
+
+def _of_config(
+    weights: str | os.PathLike[str] | None,
+    config: str | os.PathLike[str] | None,
+    photo_size: tuple[int, int],
+) -> Summary:
+    """Summarise the network of a config; see :func:`summary`."""
+    if config is None:
+        raise ConfigError(f"summary of {_BY_CONFIG!r}: which model? its config says (--config)")
+    # Says what is missing, where something is.
+    load_class(find("detector", _BY_CONFIG))
+    from facekit.summary.mmdet import mmdet_layers  # noqa: PLC0415 - mmdet
+
+    path = None if weights is None else weights_files.resolve(weights, default=_BY_CONFIG)
+    layers, shape = mmdet_layers(Path(config), path, photo_size)
+    source = os.fspath(config) if path is None else f"{os.fspath(config)}, {path}"
+    return Summary(_BY_CONFIG, source, shape, layers)
 
 
 def _layers_of_module(spec: NetworkSpec) -> tuple[Layer, ...]:

@@ -24,6 +24,7 @@ __all__ = [
     "built_backbone",
     "evaluate",
     "last_step",
+    "newest",
     "save_backbone",
     "train",
 ]
@@ -40,17 +41,27 @@ _AT_ONCE: Final = 100
 """Steps that TensorFlow runs in one call at most, as the API's own default."""
 
 
+def newest(folder: Path) -> str | None:
+    """Return the prefix of a folder's newest checkpoint; ``None`` where there is none.
+
+    Args:
+        folder: The model folder.
+    """
+    prefix: str | None = tf.train.latest_checkpoint(str(folder))
+    return prefix
+
+
 def last_step(folder: Path) -> int | None:
     """Return the step of a folder's newest checkpoint; ``None`` where there is none.
 
     Args:
         folder: The model folder.
     """
-    newest = tf.train.latest_checkpoint(str(folder))
-    if newest is None:
+    prefix = newest(folder)
+    if prefix is None:
         return None
     name = "step/.ATTRIBUTES/VARIABLE_VALUE"
-    return int(tf.train.load_checkpoint(newest).get_tensor(name))
+    return int(tf.train.load_checkpoint(prefix).get_tensor(name))
 
 
 def train(

@@ -73,6 +73,7 @@ class Changes:
         batch_size: Of training.
         steps: Of training; schedules that know the number of steps follow.
         start: The prefix of a checkpoint whose feature extractor training starts from.
+        start_whole: Whether from all of it: a checkpoint of the same detector.
         train: What is trained on.
         evaluation: What is evaluated on.
     """
@@ -84,6 +85,7 @@ class Changes:
     batch_size: int | None = None
     steps: int | None = None
     start: str | None = None
+    start_whole: bool = False
     train: Reader | None = None
     evaluation: Reader | None = None
 
@@ -253,7 +255,8 @@ def _training(message: Message, changes: Changes) -> None:
                     rate.set("cosine_decay_learning_rate.warmup_steps", str(changes.steps // 10))
     if changes.start is not None:
         message.set("train_config.fine_tune_checkpoint", quoted(changes.start))
-        message.set("train_config.fine_tune_checkpoint_type", quoted("classification"))
+        what = "full" if changes.start_whole else "classification"
+        message.set("train_config.fine_tune_checkpoint_type", quoted(what))
         message.set("train_config.fine_tune_checkpoint_version", "V2")
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.coexistence import make_peace
-from facekit.errors import BackendError, ConfigError, WeightsError
+from facekit.errors import BackendError, ConfigError
 from facekit.tfgraphs.signature import (
     Array,
     Role,
@@ -23,6 +22,7 @@ from facekit.tfgraphs.signature import (
     by_stem,
     find_image,
     find_outputs,
+    readable,
     real,
 )
 
@@ -39,6 +39,7 @@ except ModuleNotFoundError as missing:
 
 __all__ = ["TFLite", "interpreter"]
 
+_KIND: Final = "TFLite model that this LiteRT reads"
 _POST_PROCESS: Final = "TFLite_Detection_PostProcess"
 _ITS_OUTPUTS: Final[tuple[Role, ...]] = ("boxes", "classes", "scores", "count")
 _PASSED_THROUGH: Final = {"DEQUANTIZE", "QUANTIZE", "RESHAPE", "CAST"}
@@ -70,7 +71,7 @@ class TFLite:
             message = f"detector 'tfod': {path} runs on the cpu, not on {settings.device!r}"
             raise ConfigError(message)
         self._interpreter = interpreter(path, settings.threads)
-        with _readable(path):
+        with readable(path, _KIND):
             self._interpreter.allocate_tensors()
         inputs = _infos(self._interpreter.get_input_details())
         outputs = _infos(self._interpreter.get_output_details())
@@ -174,26 +175,10 @@ def interpreter(path: Path, threads: int = 0) -> Any:  # noqa: ANN401 - of eithe
     Raises:
         WeightsError: If it is damaged.
     """
-    with _readable(path), warnings.catch_warnings():
+    with readable(path, _KIND), warnings.catch_warnings():
         # TensorFlow's own interpreter announces that LiteRT's will replace it.
         warnings.simplefilter("ignore")
         return Interpreter(model_content=path.read_bytes(), num_threads=threads or None)
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what LiteRT says of a bad model into one line.
-
-    Raises:
-        WeightsError: If it is damaged.
-    """
-    try:
-        yield
-    except Exception as error:
-        # Whatever the verifier of flatbuffers and the operations' preparation find.
-        text = " ".join(str(error).split())
-        reason = f"damaged, or not a TFLite model that this LiteRT reads: {text[:200]}"
-        raise WeightsError(path, reason) from error
 
 
 def _end(index: int, ends: Mapping[int, str], operations: list[dict[str, Any]]) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -23,13 +24,24 @@ __all__ = [
     "find_image",
     "find_outputs",
     "no_detector",
+    "readable",
     "real",
     "shown",
 ]
 
 Array = npt.NDArray[Any]
 
-Role = Literal["image", "boxes", "scores", "classes", "count", "info"]
+Role = Literal[
+    "image",
+    "boxes",
+    "scores",
+    "classes",
+    "count",
+    "info",
+    "masks",
+    "keypoints",
+    "keypoint_scores",
+]
 """What a tensor means; ``info`` is how tf-models-official resized the image."""
 
 OUTPUTS: Final[Mapping[Role, str]] = {
@@ -38,6 +50,9 @@ OUTPUTS: Final[Mapping[Role, str]] = {
     "classes": "detection_classes",
     "count": "num_detections",
     "info": "image_info",
+    "masks": "detection_masks",
+    "keypoints": "detection_keypoints",
+    "keypoint_scores": "detection_keypoint_scores",
 }
 """The names that both TF1's and TF2's exporters give to what comes out."""
 
@@ -124,12 +139,33 @@ class Graph(Protocol):
 
         Returns:
             Boxes ``(N, n, 4)``, scores ``(N, n)``, and where the graph gives them classes
-            ``(N, n)``, count ``(N,)`` and info ``(N, 4, 2)``, as real numbers.
+            ``(N, n)``, count ``(N,)``, info ``(N, 4, 2)``, masks ``(N, n, h, w)`` of the boxes,
+            keypoints ``(N, n, k, 2)`` and their scores ``(N, n, k)``, as real numbers.
 
         Raises:
             BackendError: If the vendor's code fails.
         """
         ...
+
+
+@contextlib.contextmanager
+def readable(path: Path, kind: str) -> Iterator[None]:
+    """Turn what a vendor says of a bad graph into one line.
+
+    Args:
+        path: The graph's file or folder, for messages.
+        kind: What it should be, and who reads it: ``"SavedModel that this TensorFlow reads"``.
+
+    Raises:
+        WeightsError: If it is damaged.
+    """
+    try:
+        yield
+    except Exception as error:
+        # protobuf's, TensorFlow's and flatbuffers' own errors, for files that are cut off or
+        # missing and for operations that this version does not know.
+        text = " ".join(str(error).split())
+        raise WeightsError(path, f"damaged, or not a {kind}: {text[:200]}") from error
 
 
 def real(values: Array, tensor: TensorInfo) -> npt.NDArray[np.float32]:

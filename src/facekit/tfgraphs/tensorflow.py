@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from facekit.tfgraphs.signature import (
     find_image,
     find_outputs,
     no_detector,
+    readable,
     real,
     shown,
 )
@@ -39,6 +39,8 @@ from tensorflow.python.framework.convert_to_constants import (  # noqa: E402 - n
 
 __all__ = ["FrozenGraph", "SavedModel", "constant_graph"]
 
+_SAVED_MODEL: Final = "SavedModel that this TensorFlow reads"
+_FROZEN_GRAPH: Final = "frozen graph that this TensorFlow reads"
 _DEFAULT_SIGNATURE: Final = "serving_default"
 _SCORES_OF_CLASSES: Final = ("detection_multiclass_scores", "raw_detection_scores")
 """Their last side is the number of classes, and one for the background."""
@@ -107,7 +109,7 @@ class SavedModel(_TensorFlowGraph):
 
     def _load(self, path: Path, settings: Settings) -> None:
         """Load it, and pick a signature."""
-        with _readable(path, "SavedModel"):
+        with readable(path, _SAVED_MODEL):
             # Kept, because its signatures only borrow its variables.
             self._model = tf.saved_model.load(str(path))
         name = _signature_name(list(self._model.signatures), settings.signature, path)
@@ -122,6 +124,11 @@ class SavedModel(_TensorFlowGraph):
         if len(inputs) > 1:
             raise WeightsError(path, f"takes more than an image: {shown(inputs.values())}")
         self.class_count = _class_count(outputs)
+
+    @property
+    def function(self) -> Any:  # noqa: ANN401 - a concrete function
+        """The signature, which takes the image by its name and gives a tensor for each output."""
+        return self._function
 
     def _run(self, images: Any) -> Mapping[Role, Any]:  # noqa: ANN401 - a tensor
         answer = self._function(**{self.image.name: images})
@@ -160,23 +167,6 @@ class FrozenGraph(_TensorFlowGraph):
         return dict(zip(self.outputs, self._function(images), strict=True))
 
 
-@contextlib.contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
-    """Turn what TensorFlow says of a bad graph into one line.
-
-    Raises:
-        WeightsError: If it is damaged.
-    """
-    try:
-        yield
-    except Exception as error:
-        # protobuf's and TensorFlow's own errors, for files that are cut off or missing and for
-        # operations that this TensorFlow does not know.
-        text = " ".join(str(error).split())
-        reason = f"damaged, or not a {kind} that this TensorFlow reads: {text[:200]}"
-        raise WeightsError(path, reason) from error
-
-
 def _imported(path: Path) -> Any:  # noqa: ANN401 - a function without arguments
     """Import a frozen graph.
 
@@ -184,7 +174,7 @@ def _imported(path: Path) -> Any:  # noqa: ANN401 - a function without arguments
         WeightsError: If it is damaged.
     """
     definition = tf.compat.v1.GraphDef()
-    with _readable(path, "frozen graph"):
+    with readable(path, _FROZEN_GRAPH):
         definition.ParseFromString(path.read_bytes())
         return tf.compat.v1.wrap_function(
             lambda: tf.compat.v1.import_graph_def(definition, name=""), []
@@ -203,7 +193,7 @@ def constant_graph(kind: str, path: Path) -> Any:  # noqa: ANN401 - tf.Graph
     """
     if kind == "frozen_graph":
         return _imported(path).graph
-    with _readable(path, "SavedModel"):
+    with readable(path, _SAVED_MODEL):
         model = tf.saved_model.load(str(path))
     name = _signature_name(list(model.signatures), None, path)
     return convert_variables_to_constants_v2(model.signatures[name]).graph

@@ -175,6 +175,8 @@ class TrainConfig(RecipeConfig):
         channels_last: Lay pictures and convolutions out channels last.
         compile: Compile the network with ``torch.compile``: ``true``, or the name of one of its
             backends.
+        hold_memory: On CPUs, let the process keep freed memory for its next step rather than have
+            the system clear it anew each time (glibc); it does not shrink before the run ends.
         workers: Processes that prepare items, for each device; by default one a core, at most 16.
         prefetch: Batches that each prepares ahead.
         validate_every: Epochs between validations.
@@ -203,6 +205,7 @@ class TrainConfig(RecipeConfig):
     precision: Literal["32", "bf16", "16"] = "32"
     channels_last: bool = False
     compile: bool | str = False
+    hold_memory: bool = True
     workers: Annotated[int, Field(ge=0)] | None = None
     prefetch: Count = 4
     validate_every: Count = 1

@@ -17,6 +17,7 @@ from facekit.training.engine import Engine
 from facekit.training.epochs import Keeper, gave_up
 from facekit.training.folder import RunFolder
 from facekit.training.logs import Logs
+from facekit.training.memory import held_memory
 from facekit.training.meter import LossMeter
 from facekit.training.quiet import quiet_frameworks
 from facekit.training.recipe import Items, Recipe
@@ -71,7 +72,10 @@ def train(
     state = State.load(folder.state) if resume and folder.state.is_file() else State()
     with quiet_frameworks():
         trainer = _trainer(config, source)
-        return _run(_Plan(config, recipe, items, folder, state), trainer, progress=progress)
+        plan = _Plan(config, recipe, items, folder, state)
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        with held_memory(wanted=on_cpu and config.hold_memory):
+            return _run(plan, trainer, progress=progress)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,8 +51,9 @@ class TfodOptions(ForeignOptions):
         checkpoint_every: Steps between checkpoints, and at most what a kill loses.
         keep: How many checkpoints stay.
         start: Begin with facekit's own weights, ``tiny_ssd`` or the ONNX file of one's own tiny
-            SSD; the configuration has to have a width of 0.75. By default what the configuration
-            says, which may be nothing.
+            SSD; the configuration has to have a width of 0.75. Or with all of another run's
+            detector: its folder, of a configuration of the same layers and anchors; the schedule
+            begins anew. By default what the configuration says, which may be nothing.
         evaluate: Whether to measure at the end, by the API's own COCO metrics.
         evaluate_1_of: Measure on every so many-th example only.
         export: Whether to write a SavedModel at the end, which the detector ``tfod`` takes.
@@ -95,8 +96,10 @@ class Tfod(Foreign):
         self._steps = options.steps or steps_of(self._message)
         if not self._steps:
             raise ConfigError(f"{place}: says no num_steps: set steps")
-        self._start = None
-        if options.start is not None:
+        self._start: list[tfod_start.Folded] | Path | None = None
+        if options.start is not None and Path(options.start).is_dir():
+            self._start = _work(Path(options.start))
+        elif options.start is not None:
             self._start = tfod_start.first_layers(
                 weights.resolve(_place(options.start), default="tiny_ssd")
             )
@@ -154,6 +157,12 @@ class Tfod(Foreign):
         write_text(config, str(self._message))
         if self._start is None:
             return
+        if isinstance(self._start, Path):
+            begun = loop.newest(self._start)
+            if begun is None:
+                raise ConfigError(f"start: {self._start} holds no checkpoint; train first")
+            write_text(config, str(changed(self._message, Changes(start=begun, start_whole=True))))
+            return
         backbone, side = loop.built_backbone(config)
         photos = [loop.as_input(photo, side) for photo in self._photos()]
         tfod_start.fill(backbone, self._start, np.stack(photos))
@@ -168,6 +177,11 @@ class Tfod(Foreign):
         for record in itertools.islice(records, _PHOTOS):
             photo: Any = tf.io.decode_image(record.data, channels=3, expand_animations=False)
             yield photo.numpy()
+
+
+def _work(run: Path) -> Path:
+    """Return where a run's checkpoints are, of its folder or of its ``work``."""
+    return (run / "work" if (run / "work").is_dir() else run).resolve()
 
 
 def _place(start: str) -> Path | str:

@@ -10,14 +10,8 @@ import functools
 import os
 from pathlib import Path
 
-from facekit.weights.catalogue import (
-    CACHE_VARIABLE,
-    Announce,
-    Catalogue,
-    Status,
-    WeightsEntry,
-    sha256,
-)
+from facekit.weights.catalogue import CACHE_VARIABLE, Catalogue
+from facekit.weights.entry import Announce, Status, WeightsEntry, sha256
 
 __all__ = [
     "CACHE_VARIABLE",

@@ -2,111 +2,25 @@
 
 from __future__ import annotations
 
-import enum
-import hashlib
 import os
 import tomllib
-from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from facekit.config import validate_options
 from facekit.errors import ConfigError, UnknownNameError, WeightsError, nearest
-from facekit.registry import Role
+from facekit.weights.entry import Announce, Status, WeightsEntry, sha256
+from facekit.weights.first_download import recorded
 
 if TYPE_CHECKING:
     from facekit.weights.download import Retries
 
-__all__ = ["CACHE_VARIABLE", "Announce", "Catalogue", "Status", "WeightsEntry", "sha256"]
+__all__ = ["CACHE_VARIABLE", "Catalogue"]
 
 CACHE_VARIABLE = "FACEKIT_CACHE"
 """Environment variable that names the folder of downloaded weights."""
-
-_HASH = r"^[0-9a-f]{64}$"
-
-
-class WeightsEntry(BaseModel):
-    """One known weights file: in the wheel (``file``) or to be downloaded (``url``).
-
-    Attributes:
-        name: What users write as ``weights=``.
-        backend: The backend that reads it.
-        role: The backend's role.
-        file: The file's name beside the catalogue, for weights that ship with it.
-        url: Where it is published, for weights that are downloaded.
-        sha256: Its hash, 64 lower-case hexadecimal digits.
-        size: Its size, bytes.
-        licence: The SPDX expression of its licence, or what its source says of it.
-        source: Where it comes from and what it was trained on.
-        summary: One line for ``facekit weights list``.
-        card: The file name of its model card beside the catalogue.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
-    backend: str
-    role: Role
-    file: str | None = Field(default=None, pattern=r"^[\w.-]+$")
-    url: str | None = Field(default=None, pattern=r"^https?://[^/]+/.*[^/]$")
-    sha256: str = Field(pattern=_HASH)
-    size: int = Field(gt=0)
-    licence: str = Field(min_length=1)
-    source: str
-    summary: str
-    card: str | None = Field(default=None, pattern=r"^[\w.-]+$")
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if (self.file is None) == (self.url is None):
-            message = "an entry has either file (shipped) or url (downloaded)"
-            raise ValueError(message)
-        return self
-
-    @property
-    def bundled(self) -> bool:
-        """Whether the file ships with the catalogue."""
-        return self.file is not None
-
-    @property
-    def cache_name(self) -> str:
-        """The file's name in the cache; with the hash's start, so that versions never meet."""
-        return f"{self.sha256[:12]}-{PurePosixPath(urlsplit(self.url or '').path).name}"
-
-
-class Status(enum.StrEnum):
-    """What stands at an entry's place."""
-
-    OK = "ok"
-    ABSENT = "absent"
-    DAMAGED = "damaged"
-
-
-Announce = Callable[[WeightsEntry], None]
-"""Called before a download, to show the entry's licence."""
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Return the sha256 of a file.
-
-    Args:
-        path: Any file.
-
-    Returns:
-        64 lower-case hexadecimal digits.
-
-    Raises:
-        WeightsError: If the file cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(path, f"cannot be read: {error.strerror or error}") from error
 
 
 class Catalogue:
@@ -177,17 +91,32 @@ class Catalogue:
             return self._folder / entry.file
         return _cache_folder() / entry.cache_name
 
+    def expected(self, name: str) -> str | None:
+        """Return the hash that an entry's file must have.
+
+        Returns:
+            The entry's own, or that of its first download; ``None`` before that.
+
+        Raises:
+            UnknownNameError: If the name is unknown.
+            WeightsError: If the record of the first download is damaged.
+        """
+        entry = self.entry(name)
+        return recorded(self.path(name)) if entry.trust_first_download else entry.sha256
+
     def verify(self, name: str) -> Status:
         """Say whether an entry's file is there and has the right hash.
 
         Raises:
             UnknownNameError: If the name is unknown.
-            WeightsError: If the file cannot be read.
+            WeightsError: If the file cannot be read, or the record of its first download.
         """
-        path = self.path(name)
+        path, expected = self.path(name), self.expected(name)
         if not path.is_file():
             return Status.ABSENT
-        return Status.OK if sha256(path) == self.entry(name).sha256 else Status.DAMAGED
+        if expected is None:
+            return Status.UNRECORDED
+        return Status.OK if sha256(path) == expected else Status.DAMAGED
 
     def fetch(
         self,

@@ -14,14 +14,15 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
 
 import pooch
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facekit.errors import FacekitError, OutputError, WeightsError
-from facekit.weights.catalogue import Announce, WeightsEntry, sha256
+from facekit.weights.entry import Announce, WeightsEntry, sha256
+from facekit.weights.first_download import check_kind, record_path, recorded, write_record
+from facekit.weights.part import BY_HAND, Part
 
 __all__ = ["OFFLINE_VARIABLE", "Retries", "download", "is_offline", "log_licence"]
 
@@ -29,9 +30,11 @@ OFFLINE_VARIABLE = "FACEKIT_OFFLINE"
 """Environment variable that forbids downloads; unset, empty and ``0`` allow them."""
 
 _CHUNK = 1 << 16
-_OK, _PARTIAL_CONTENT = 200, 206
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-_BY_HAND = "download the file by other means and give its path as the weights"
+_RECORDED = (
+    "weights %r: their publisher gives no hash; recorded that of this first download, sha256 %s, "
+    "in %s: whatever comes later must have it"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -61,9 +64,9 @@ def log_licence(entry: WeightsEntry) -> None:
     As a warning, because warnings are shown even where nobody has set up logging.
     """
     _log.warning(
-        "downloading weights %r (%.1f MB) from %s; licence: %s",
+        "downloading weights %r (%s) from %s; licence: %s",
         entry.name,
-        entry.size / 1e6,
+        "of unknown size" if entry.size is None else f"{entry.size / 1e6:.1f} MB",
         entry.url,
         entry.licence,
     )
@@ -87,7 +90,8 @@ def download(
         retries: How patient to be.
 
     Returns:
-        ``path``, its content checked.
+        ``path``, its content checked; of an entry without a hash, by that of its first download,
+        which is recorded beside it.
 
     Raises:
         WeightsError: If downloads are forbidden, the server cannot be reached, refuses, or sends
@@ -95,16 +99,20 @@ def download(
         OutputError: If the cache folder cannot be written.
     """
     if is_offline():
-        reason = f"not downloaded yet, and {OFFLINE_VARIABLE} forbids it: unset it, or {_BY_HAND}"
+        reason = f"not downloaded yet, and {OFFLINE_VARIABLE} forbids it: unset it, or {BY_HAND}"
         raise WeightsError(entry.url, reason)
     (announce or log_licence)(entry)
-    transfer = _Transfer(entry, retries or Retries(), show_progress=progress)
+    expected = recorded(path) if entry.trust_first_download else entry.sha256
+    transfer = _Transfer(entry, path, expected, retries or Retries(), show_progress=progress)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if expected is None:
+            # pooch would take what lies there, of which nobody knows where it came from.
+            path.unlink(missing_ok=True)
         with _silent_pooch():
             found = pooch.retrieve(
                 entry.url,
-                known_hash=f"sha256:{entry.sha256}",
+                known_hash=None if expected is None else f"sha256:{expected}",
                 fname=path.name,
                 path=path.parent,
                 downloader=transfer,
@@ -135,6 +143,8 @@ class _Transfer:
     """The downloader that pooch calls with the URL and a temporary file."""
 
     entry: WeightsEntry
+    path: Path
+    expected: str | None
     retries: Retries
     show_progress: bool
 
@@ -146,16 +156,16 @@ class _Transfer:
             OutputError: If the file cannot be written.
         """
         with Path(output_file).open("wb") as file, self._progress() as show:
-            part = _Part(file, self.entry, show)
+            part = Part(file, self.entry, show)
             attempt = 1
             while failure := self._request(url, part):
                 if attempt >= self.retries.attempts:
-                    raise WeightsError(url, f"{failure}, {attempt} times over; {_BY_HAND}")
+                    raise WeightsError(url, f"{failure}, {attempt} times over; {BY_HAND}")
                 time.sleep(self.retries.backoff * 2 ** (attempt - 1))
                 attempt += 1
         self._check(Path(output_file))
 
-    def _request(self, url: str, part: _Part) -> str:
+    def _request(self, url: str, part: Part) -> str:
         """Send one request for what is still missing.
 
         Returns:
@@ -184,7 +194,7 @@ class _Transfer:
             part.end()
         return self._cut(part) if part.written < part.expected else ""
 
-    def _failure(self, url: str, part: _Part, error: OSError) -> str:
+    def _failure(self, url: str, part: Part, error: OSError) -> str:
         """Put a failed request into words, if another one may go well.
 
         Raises:
@@ -197,30 +207,42 @@ class _Transfer:
             return f"{self._cut(part) if part.begun else 'the server is out of reach'} ({detail})"
         answer = f"the server answers {response.status_code} {response.reason}"
         if response.status_code not in _TRANSIENT:
-            raise WeightsError(url, f"{answer}; {_BY_HAND}") from error
+            raise WeightsError(url, f"{answer}; {BY_HAND}") from error
         return answer
 
-    def _cut(self, part: _Part) -> str:
-        return f"the connection broke after {part.written} of {self.entry.size} bytes"
+    def _cut(self, part: Part) -> str:
+        size = self.entry.size or part.expected
+        return f"the connection broke after {part.written} of {size} bytes"
 
     def _check(self, path: Path) -> None:
-        """Refuse other bytes than the entry's.
+        """Refuse other bytes than the entry's; record those of a first download.
 
         Raises:
             WeightsError: With both hashes and, where it can be told, what came instead.
+            OutputError: If the record cannot be written.
         """
         actual = sha256(path)
-        if actual == self.entry.sha256:
+        if actual == self.expected:
             return
         with path.open("rb") as file:
-            is_page = file.read(_CHUNK).lstrip().startswith((b"<!", b"<h", b"<H", b"<?xml"))
+            start = file.read(_CHUNK)
+        is_page = start.lstrip().startswith((b"<!", b"<h", b"<H", b"<?xml"))
         came = "a web page came in place of the weights" if is_page else "other bytes came"
-        reason = f"{came}; {_BY_HAND}"
-        raise WeightsError(self.entry.url, reason, expected=self.entry.sha256, actual=actual)
+        if self.expected is None and not is_page:
+            check_kind(str(self.entry.url), start)
+            # Before the file has its name: there is none without a record.
+            record = write_record(self.path, actual)
+            _log.warning(_RECORDED, self.entry.name, actual, record)
+            return
+        reason = f"{came}; {BY_HAND}"
+        if self.entry.trust_first_download and not is_page:
+            record = record_path(self.path)
+            reason = f"{came} than at the first download; if you trust them, delete {record}"
+        raise WeightsError(self.entry.url, reason, expected=self.expected, actual=actual)
 
     @contextlib.contextmanager
-    def _progress(self) -> Iterator[Callable[[int], None]]:
-        """Show a bar on standard error; yields what takes the bytes written so far."""
+    def _progress(self) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar on standard error; yields what takes the bytes written, and how many come."""
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
         bar = Progress(
             *columns,
@@ -230,64 +252,7 @@ class _Transfer:
         # rich 13 prints an empty line for a bar that is disabled, but started.
         with bar if self.show_progress else contextlib.nullcontext():
             task = bar.add_task(self.entry.name, total=self.entry.size)
-            yield lambda written: bar.update(task, completed=written)
-
-
-class _Part:
-    """The temporary file as pooch writes to it, through any number of responses.
-
-    Attributes:
-        begun: Whether the server has ever begun to send the file.
-        written: Bytes in the file.
-        expected: Bytes that the file has once the current response is complete.
-    """
-
-    def __init__(self, file: IO[bytes], entry: WeightsEntry, show: Callable[[int], None]) -> None:
-        self._file = file
-        self._entry = entry
-        self._show = show
-        self._response: Any = None
-        self.begun = False
-        self.written = 0
-        self.expected = entry.size
-
-    def begin(self, response: Any, *_: object, **__: object) -> None:  # noqa: ANN401 - of requests
-        """Go on, or start again where the server sends the file from its start."""
-        self._response = response
-        if response.status_code == _OK:
-            self._file.seek(0)
-            self._file.truncate()
-            self.written = 0
-        if response.status_code in {_OK, _PARTIAL_CONTENT}:
-            self.begun = True
-            length = response.headers.get("content-length", "")
-            remaining = int(length) if length.isdecimal() else self._entry.size - self.written
-            self.expected = self.written + remaining
-
-    def end(self) -> None:
-        """Let go of the connection, also after an error in mid-stream."""
-        if self._response is not None:
-            self._response.close()
-
-    def write(self, chunk: bytes) -> None:
-        """Append a chunk.
-
-        Raises:
-            WeightsError: If the server sends more than the entry's size.
-            OutputError: If the disk is full or fails.
-        """
-        if self.written + len(chunk) > self._entry.size:
-            reason = f"the server sends more than the expected {self._entry.size} bytes; {_BY_HAND}"
-            raise WeightsError(self._entry.url, reason)
-        try:
-            self._file.write(chunk)
-        except OSError as error:
-            raise OutputError(f"{self._file.name}: cannot be written: {error.strerror}") from error
-        self.written += len(chunk)
-        self._show(self.written)
-
-    def flush(self) -> None:
-        """Do nothing: pooch flushes after each chunk, closing does it once."""
+            yield lambda written, total: bar.update(task, completed=written, total=total)
 
 
 def _root(error: BaseException) -> BaseException:
