@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from facekit.boxes import squares_around
 from facekit.datasets import FaceRecord, ImageRecord
 from facekit.errors import BackendError, ConfigError, DatasetError
 from facekit.evaluation import evaluate_landmarker
-from facekit.evaluation.landmarks import _matched, truth_points
+from facekit.evaluation.landmarks import _matched, _pack, _unpack, truth_points
 from facekit.images import ImageLike
 from facekit.types import Detections, Landmarks
 
@@ -96,6 +97,14 @@ def test_points_are_kept(records: list[ImageRecord], tmp_path: Path) -> None:
     (tmp_path / "kept" / "0--Parade" / "a.json").write_text("{}")
     with pytest.raises(DatasetError, match="no points that facekit wrote"):
         evaluate_landmarker(records, "resnet18", folder=tmp_path / "kept")
+
+
+def test_a_face_that_was_not_found_is_kept_as_such() -> None:
+    points = np.full((2, 68, 2), np.nan, np.float32)
+    points[1] = np.linspace(0.1, 9, 136).reshape(68, 2)
+    again = _unpack(json.loads(json.dumps(_pack(points), allow_nan=False)))
+    np.testing.assert_array_equal(again, points)
+    assert again.dtype == np.float32
 
 
 def test_datasets_without_its_points(records: list[ImageRecord]) -> None:

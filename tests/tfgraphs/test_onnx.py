@@ -22,7 +22,7 @@ Image = npt.NDArray[np.uint8]
 
 @pytest.fixture
 def graph(require: Callable[[str], ModuleType], tmp_path: Path) -> Path:
-    """One box, whose score is the photo's mean brightness, as a converter names tensors."""
+    """Two boxes, the score of one is the photo's mean brightness; named as a converter does."""
     onnx: Any = require("onnx")
     h, t = onnx.helper, onnx.TensorProto
     boxes = np.array([[[0.1, 0.2, 0.5, 0.6], [0, 0, 1, 1]]], np.float32)
@@ -34,6 +34,7 @@ def graph(require: Callable[[str], ModuleType], tmp_path: Path) -> Path:
         h.make_node("Unsqueeze", ["bright", "last"], ["one"]),
         h.make_node("Concat", ["low", "one"], ["detection_scores:0"], axis=1),
         h.make_node("Identity", ["corners"], ["detection_boxes:0"]),
+        h.make_node("Identity", ["ones"], ["detection_classes:0"]),
     ]
     constants = {
         "axes": np.array([1, 2, 3]),
@@ -41,6 +42,7 @@ def graph(require: Callable[[str], ModuleType], tmp_path: Path) -> Path:
         "last": np.array([1]),
         "low": low,
         "corners": boxes,
+        "ones": np.ones((1, 2), np.float32),
     }
     model = h.make_model(
         h.make_graph(
@@ -50,6 +52,7 @@ def graph(require: Callable[[str], ModuleType], tmp_path: Path) -> Path:
             [
                 h.make_tensor_value_info("detection_boxes:0", t.FLOAT, [1, 2, 4]),
                 h.make_tensor_value_info("detection_scores:0", t.FLOAT, [1, 2]),
+                h.make_tensor_value_info("detection_classes:0", t.FLOAT, [1, 2]),
             ],
             [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
         ),

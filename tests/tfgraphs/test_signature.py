@@ -47,7 +47,8 @@ def test_the_apis_own_signatures_are_understood(name: str) -> None:
 
 
 def test_an_image_among_other_inputs() -> None:
-    assert find_image(plain("training", "image_tensor"), Settings(), PATH).name == "image_tensor"
+    for name in ("image_tensor", "input_tensor", "inputs", "tf_example"):
+        assert find_image(plain("training", name), Settings(), PATH).name == name
     settings = Settings(nodes={"image": "photo:0"})
     assert find_image(plain("training", "photo"), settings, PATH).name == "photo"
     with pytest.raises(WeightsError, match=r"which input takes the image.*left uint8"):

@@ -36,6 +36,19 @@ def test_a_matrix_moves_as_far_as_by_adamw_and_decays() -> None:
     assert weight.grad is not None
 
 
+def test_momentum_carries_a_matrix_on() -> None:
+    weight = torch.nn.Parameter(torch.zeros(8, 16))
+    optimizer = Muon([weight], lr=0.1, weight_decay=0.0)
+    weight.grad = torch.randn(8, 16, generator=torch.Generator().manual_seed(6))
+    optimizer.step()
+    first = weight.detach().clone()
+    weight.grad = torch.zeros(8, 16)
+    optimizer.step()
+    second = weight.detach() - first
+    cosine = (first * second).sum() / (first.norm() * second.norm())
+    assert cosine > 0.95
+
+
 def test_kernels_are_matrices_and_the_rest_is_adamws() -> None:
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 8, 3, groups=8), torch.nn.BatchNorm2d(8)

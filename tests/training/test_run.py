@@ -86,6 +86,9 @@ def test_a_run_that_is_there_is_not_overwritten_unasked(tiny: Any) -> None:
     first = tiny(epochs=1)
     with pytest.raises(OutputError, match="holds a run already; go on with it by --resume"):
         tiny(epochs=1)
+    # Before any data is read.
+    with pytest.raises(OutputError, match="holds a run already"):
+        tiny(epochs=1, crops=0)
     again = tiny(epochs=2, overwrite=True)
     assert len(rows(again.folder.log)) == 2
     assert first.step == 3

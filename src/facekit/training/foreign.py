@@ -18,10 +18,9 @@ from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from facekit.config import validate_options
 from facekit.errors import FacekitError, TrainingError
-from facekit.training.config import ForeignConfig, check_names
-from facekit.training.folder import RunFolder
+from facekit.training.config import ForeignConfig
+from facekit.training.opening import opened
 from facekit.training.recipes import load_foreign
 from facekit.training.result import TrainResult
 from facekit.training.stopping import StopSignals
@@ -146,13 +145,13 @@ def run(
         FacekitError: As :func:`facekit.training.train` raises it.
     """
     kind = load_foreign(config.recipe)
-    check_names(config, kind.Options, source)
     first = is_first()
-    folder = RunFolder(config.out)
-    folder.check(resume=resume, overwrite=overwrite, is_first=first)
+    options, folder = opened(
+        config, kind.Options, source, resume=resume, overwrite=overwrite, is_first=first
+    )
     signals = StopSignals()
     with _guarded(kind.name), contextlib.redirect_stdout(sys.stderr):
-        recipe = kind(validate_options(kind.Options, config.options, source))
+        recipe = kind(options)
         keep = resume and folder.config.is_file()
         if first:
             folder.open(config, keep=keep)

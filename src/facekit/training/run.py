@@ -8,17 +8,17 @@ import logging
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from facekit.config import validate_options
 from facekit.errors import ConfigError, TrainingError
 from facekit.training.bar import watched
 from facekit.training.checkpoints import State
-from facekit.training.config import TrainConfig, check_names
+from facekit.training.config import TrainConfig
 from facekit.training.engine import Engine
 from facekit.training.epochs import Keeper, gave_up
 from facekit.training.folder import RunFolder
 from facekit.training.logs import Logs
 from facekit.training.memory import held_memory
 from facekit.training.meter import LossMeter
+from facekit.training.opening import opened
 from facekit.training.quiet import quiet_frameworks
 from facekit.training.recipe import Items, Recipe
 from facekit.training.recipes import load_recipe
@@ -61,14 +61,15 @@ def train(
         FacekitError: As the recipe raises it, if its data or weights cannot be used.
     """
     kind = load_recipe(config.recipe)
-    check_names(config, kind.Options, source)
-    recipe = kind(validate_options(kind.Options, config.options, source))
+    is_first = rank_zero_only.rank == 0
+    options, folder = opened(
+        config, kind.Options, source, resume=resume, overwrite=overwrite, is_first=is_first
+    )
+    recipe = kind(options)
     items = recipe.train_items()
     if not len(items):
         message = f"{source}: recipe {config.recipe!r} finds nothing to train on"
         raise ConfigError(message)
-    folder = RunFolder(config.out)
-    folder.check(resume=resume, overwrite=overwrite, is_first=rank_zero_only.rank == 0)
     state = State.load(folder.state) if resume and folder.state.is_file() else State()
     with quiet_frameworks():
         trainer = _trainer(config, source)
