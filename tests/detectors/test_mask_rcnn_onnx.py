@@ -227,4 +227,5 @@ def test_how_far_apart_two_findings_are() -> None:
     assert found["boxes"] == pytest.approx(0.02)
     assert found["masks"] == pytest.approx(10 / 5000)
     assert compare_found([want], [made([one], [0.9], [0])])["boxes"] == np.inf
+    assert compare_found([made([one], [0.9], [0])], [want])["boxes"] == np.inf
     assert compare_found([want], [made([one, two], [0.9, 0.8], [0, 2])])["boxes"] == np.inf

@@ -22,7 +22,8 @@ from facekit.types import Detections
 
 __all__ = ["compare_found", "find_whole", "trials", "written_by"]
 
-_SIZES: Final = ((480, 640), (360, 270))
+_SIZES: Final = ((480, 620), (350, 270))
+"""Height and width, as photos have them: no multiples of what networks pad to."""
 
 
 def find_whole(name: str, role: Role | None) -> tuple[Backend, str] | None:
