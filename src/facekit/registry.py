@@ -102,7 +102,7 @@ _BUILT_IN: tuple[Backend, ...] = (
         role="detector",
         name="mask_rcnn",
         target="facekit.detectors.mask_rcnn:MaskRCNNDetector",
-        summary="Detectron2's Faster and Mask R-CNN with an FPN, without Detectron2",
+        summary="Detectron2's R-CNNs with an FPN, without it; torch, or an exported .onnx",
         packages=("torch", "torchvision", "safetensors"),
         install='pip install "facekit[mask_rcnn]"',
     ),

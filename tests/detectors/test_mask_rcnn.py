@@ -91,12 +91,13 @@ def test_boxes_scores_classes_and_masks_are_detectron2s(
 
 
 def test_proposals_are_detectron2s(
-    torch: ModuleType, files: Files, photo: Photo, recorded: dict[str, Any]
+    torch: Any, files: Files, photo: Photo, recorded: dict[str, Any]
 ) -> None:
     detector = build(files)
     with torch.inference_mode():
-        images = [detector._input.prepare(photo)]
-        (found,) = detector.network.propose(detector.network.features(images), images)
+        images = [torch.from_numpy(detector._input.prepare(photo))]
+        network = detector.run.network
+        (found,) = network.propose(network.features(images), images)
     count = len(recorded["logits"])
     np.testing.assert_allclose(found.boxes[:count], recorded["proposals"], rtol=0, atol=0.01)
     np.testing.assert_allclose(found.logits[:count], recorded["logits"], rtol=0, atol=1e-4)
@@ -135,8 +136,8 @@ def test_the_forms_of_a_checkpoint(
         }
         extra = {"optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}, "iteration": 9}
         torch.save({"model": {**tensors, **old}, **extra}, path)
-    want = build(files).network.state_dict()
-    got = build(files, weights=path).network.state_dict()
+    want = build(files).run.network.state_dict()
+    got = build(files, weights=path).run.network.state_dict()
     assert all(torch.equal(got[key], value) for key, value in want.items())
 
 
@@ -151,8 +152,8 @@ def test_names_are_matched_by_their_ends_where_the_zoo_asks_for_it(
     with pytest.raises(WeightsError, match=r"weights of another network: .* missing"):
         build(files, weights=dump(tmp_path, zoo))
     detector = build(files, weights=dump(tmp_path, zoo | {"matching_heuristics": True}))
-    want = build(files).network.state_dict()
-    got = detector.network.state_dict()
+    want = build(files).run.network.state_dict()
+    got = detector.run.network.state_dict()
     assert all(torch.equal(got[key], value) for key, value in want.items())
 
 
@@ -217,7 +218,7 @@ def test_caffe2s_names_and_order_of_classes(
         blobs[caffe2_name(key)] = value
     blobs |= {f"{name}_momentum": value for name, value in list(blobs.items())[:3]}
     path = dump(tmp_path, {"blobs": blobs, "cfg": "a text"})
-    got = build(files, weights=path).network.state_dict()
+    got = build(files, weights=path).run.network.state_dict()
     for key, value in arrays.items():
         want = torch.from_numpy(value)
         if key.endswith("running_mean"):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
+from facekit.detectors._mask_rcnn_config import read_config
 from facekit.errors import ConfigError
 
 # The model zoo's Base-RCNN-FPN.yaml and mask_rcnn_X_101_32x8d_FPN_3x.yaml, as far as they matter.
@@ -42,11 +42,8 @@ MODEL:
 
 
 @pytest.fixture
-def read(require: Callable[[str], ModuleType], tmp_path: Path) -> Callable[..., Any]:
+def read(tmp_path: Path) -> Callable[..., Any]:
     """Read X101 with more on top of it, as text or as values."""
-    require("torchvision")
-    from facekit.detectors._mask_rcnn_config import read_config
-
     (tmp_path / "Base-RCNN-FPN.yaml").write_text(BASE)
     folder = tmp_path / "COCO"
     folder.mkdir()
@@ -87,6 +84,22 @@ def test_texts_are_read_as_python_and_bases_from_the_top(read: Any) -> None:
     assert settings.rpn.box_weights == (1, 2, 3, 4)
     assert settings.rpn.before_nms == 1000
     assert settings.mask is None
+
+
+def test_classes_are_cocos_where_the_datasets_are(read: Any) -> None:
+    coco = {"DATASETS": {"TRAIN": ("coco_2017_train",), "TEST": ["coco_2017_val"]}}
+    names = read(coco).class_names()
+    assert (len(names), names[0], names[10], names[-1]) == (
+        80,
+        "person",
+        "fire hydrant",
+        "toothbrush",
+    )
+    assert read().class_names()[:2] == ("0", "1")
+    one = {"MODEL": {"ROI_HEADS": {"NUM_CLASSES": 1}}}
+    assert read(coco | one).class_names() == ("face",)
+    three = {"MODEL": {"ROI_HEADS": {"NUM_CLASSES": 3}}}
+    assert read(coco | three).class_names() == ("0", "1", "2")
 
 
 REFUSED = [

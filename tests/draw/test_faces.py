@@ -215,6 +215,20 @@ def test_classifiers_labels_stand_below_the_score(astronaut: Rgb) -> None:
     assert rows[1].min() < rows[0].min() - 8
 
 
+def test_classes_are_named_before_the_score(astronaut: Rgb) -> None:
+    one, other = (detections(FACE, astronaut, class_ids=[kind]) for kind in (0, 5))
+    plain = draw_faces(astronaut, one)
+    assert (
+        draw_faces(astronaut, detections(FACE, astronaut), class_names=("person",)) == plain
+    ).all()
+    named = draw_faces(astronaut, one, class_names=("person", "bicycle"))
+    score, words = (label_area(astronaut, drawn).sum() for drawn in (plain, named))
+    assert words > 1.3 * score
+    # A class without a name has its number.
+    numbered = draw_faces(astronaut, other, class_names=("person", "bicycle"))
+    assert (numbered == draw_faces(astronaut, other, class_names=tuple("012345"))).all()
+
+
 def test_a_label_spares_the_neighbours(astronaut: Rgb) -> None:
     boxes = [[200, 200, 260, 260], [200, 140, 260, 199]]
     faces = detections(boxes, astronaut)

@@ -40,7 +40,12 @@ class Drawings:
     """Faces drawn on pictures and videos.
 
     Used as a context: leaving it finishes the video that is being written.
+
+    Attributes:
+        class_names: The names of the detector's classes.
     """
+
+    class_names: tuple[str, ...] = ()
 
     def __init__(self, target: Path, sources: list[Source], names: Names, *, named: bool) -> None:
         """Check at the door that everything can be written; nothing is written yet.
@@ -80,7 +85,7 @@ class Drawings:
             OutputError: If the drawing cannot be written.
         """
         assert faces.image is not None  # noqa: S101 - a stream keeps the images
-        drawn = draw_faces(faces.image, faces)
+        drawn = draw_faces(faces.image, faces, class_names=self.class_names)
         if faces.frame is None:
             self._finish_video()
             images.write(self._place(faces.path), drawn)

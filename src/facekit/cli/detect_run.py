@@ -123,6 +123,7 @@ class _Outputs:
                 self.records = self.kind(self.json, header(analyzer))
                 stack.enter_context(self.records)
             if self.drawings is not None:
+                self.drawings.class_names = tuple(analyzer.detector.class_names)
                 stack.enter_context(self.drawings)
             yield
 

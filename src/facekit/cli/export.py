@@ -76,6 +76,15 @@ def export(
             help="Put decoding and suppression inside: the file answers with boxes (tiny_ssd).",
         ),
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="The configuration of weights that do not hold their own: Detectron2's YAML of "
+            "mask_rcnn.",
+        ),
+    ] = None,
     images: Images = None,
     split: Split = None,
     read: Reader = None,
@@ -103,5 +112,6 @@ def export(
         weights_bits=weights_bits,
         int8=None if int8 is None else scenes(int8, images, split, read or (), int8_photos),
         with_nms=with_nms,
+        config=config,
         role=role,
     )

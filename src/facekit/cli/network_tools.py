@@ -70,6 +70,7 @@ def run_export(
     weights_bits: int,
     int8: Iterable[Scene] | None,
     with_nms: bool,
+    config: Path | None,
     role: str | None,
 ) -> None:
     """Export weights and print how far apart the two files' answers are.
@@ -83,6 +84,7 @@ def run_export(
         weights_bits: 8 or 32.
         int8: Photos to measure the ranges of 8-bit arithmetic on.
         with_nms: Whether decoding and suppression go inside.
+        config: The configuration of weights that do not hold their own.
         role: Its role, where the name alone does not tell.
 
     Raises:
@@ -98,6 +100,7 @@ def run_export(
         weights_bits=_bits(weights_bits),
         int8=int8,
         with_nms=with_nms,
+        config=config,
     )
     print_lines([f"wrote {out}: {report}"])
 

@@ -1,21 +1,19 @@
 """Detectron2's checkpoints, matched as its own loader does, without running what a file names.
 
 Its loader unpickles ``.pkl`` files, which runs whatever they say. Here the file is read by
-:mod:`facekit.pickled_arrays` or with ``weights_only``, and Detectron2 gets the arrays.
+:mod:`facekit.d2.pickles` or with ``weights_only``, and Detectron2 gets the arrays.
 """
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from detectron2.checkpoint import DetectionCheckpointer
 
+from facekit.d2.pickles import read_pickle
 from facekit.engines.torch import load_state_dict
 from facekit.errors import WeightsError
-from facekit.pickled_arrays import PickledArray, Refused, load
 
 __all__ = ["load_into"]
 
@@ -89,30 +87,14 @@ class _Checkpointer(DetectionCheckpointer):  # type: ignore[misc, unused-ignore]
 
 
 def _pickled(path: Path) -> dict[str, Any]:
-    """Read a pickle of arrays, in the model zoo's layout or in Caffe2's.
+    """Read a pickle of arrays as what Detectron2's loader goes on with.
 
     Raises:
         WeightsError: If it is damaged, would run code, or holds no weights.
     """
-    try:
-        with path.open("rb") as file:
-            stored = load(file, encoding="latin1")
-    except Refused as error:
-        raise WeightsError(path, str(error)) from error
-    except pickle.UnpicklingError as error:
-        raise WeightsError(path, f"damaged, or not a pickle: {error}") from error
-    of_zoo = isinstance(stored, dict) and "model" in stored and "__author__" in stored
-    weights = stored["model"] if of_zoo else stored.get("blobs", stored)
-    if not isinstance(weights, dict):
-        raise WeightsError(path, "holds no weights by name")
-    arrays = {
-        str(key): np.asarray(value).copy()
-        for key, value in weights.items()
-        if isinstance(value, PickledArray) and not str(key).endswith("_momentum")
-    }
+    arrays, of_zoo, rest = read_pickle(path)
     if not of_zoo:
         return {"model": arrays, "__author__": "Caffe2", "matching_heuristics": True}
-    rest = {key: value for key, value in stored.items() if key != "model"}
     return {**rest, "model": arrays}
 
 

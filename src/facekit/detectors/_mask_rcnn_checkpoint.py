@@ -1,13 +1,12 @@
 """Detectron2's checkpoints: ``.pth`` of its trainer, ``.pkl`` of its model zoo and of Caffe2's.
 
-A ``.pkl`` is read by :mod:`facekit.pickled_arrays`, which admits numbers, text, containers and
+A ``.pkl`` is read by :mod:`facekit.d2.pickles`, which admits numbers, text, containers and
 arrays, and calls nothing that the file names.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,17 +16,15 @@ import numpy as np
 import safetensors
 import torch
 
+from facekit.d2.pickles import read_pickle
+from facekit.detectors._mask_rcnn_runs import CONFIG_KEY
 from facekit.engines.torch import check_keys, load_state_dict
 from facekit.errors import WeightsError
 from facekit.networks.mask_rcnn import MaskRCNN
-from facekit.pickled_arrays import PickledArray, Refused, load
 
 __all__ = ["CONFIG_KEY", "embedded_config", "load_checkpoint", "start_from"]
 
 StateDict = dict[str, Any]
-
-CONFIG_KEY: Final = "detectron2"
-"""Under which a ``.safetensors`` file's metadata has its configuration, as JSON."""
 
 _PICKLES: Final = (".pkl", ".pickle")
 _CONSTANTS: Final = re.compile(
@@ -179,31 +176,12 @@ def _read_pickle(path: Path, expected: Iterable[str]) -> StateDict:
     Raises:
         WeightsError: If the file is damaged, would run code, or holds no weights.
     """
-    try:
-        with path.open("rb") as file:
-            stored = load(file, encoding="latin1")
-    except Refused as error:
-        raise WeightsError(path, str(error)) from error
-    except pickle.UnpicklingError as error:
-        raise WeightsError(path, f"damaged, or not a pickle: {error}") from error
-    if not isinstance(stored, dict):
-        raise WeightsError(path, f"holds no weights: expected a dict, got {type(stored).__name__}")
-    of_zoo = "model" in stored and "__author__" in stored
-    found = stored["model"] if of_zoo else stored.get("blobs", stored)
-    if not isinstance(found, dict):
-        raise WeightsError(path, "holds no weights by name")
-    arrays = {
-        str(key): np.asarray(value)
-        for key, value in found.items()
-        if isinstance(value, PickledArray) and not str(key).endswith("_momentum")
-    }
-    if not arrays:
-        raise WeightsError(path, "holds no arrays by name, neither under 'model' nor under 'blobs'")
+    arrays, of_zoo, rest = read_pickle(path)
     if not of_zoo:
         arrays = _of_caffe2(arrays)
-    if not of_zoo or stored.get("matching_heuristics"):
+    if not of_zoo or rest.get("matching_heuristics"):
         arrays = _matched(arrays, expected)
-    return {key: torch.from_numpy(array.copy()) for key, array in arrays.items()}
+    return {key: torch.from_numpy(array) for key, array in arrays.items()}
 
 
 def _matched(found: Mapping[str, Any], expected: Iterable[str]) -> StateDict:

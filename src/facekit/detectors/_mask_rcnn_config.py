@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from facekit.detectors._coco_names import COCO_NAMES
 from facekit.errors import ConfigError
 from facekit.networks.mask_rcnn_settings import (
     BoxHeadSettings,
@@ -160,12 +161,26 @@ class _Test(_Section):
     DETECTIONS_PER_IMAGE: int = 100
 
 
+class _Datasets(_Section):
+    TRAIN: tuple[str, ...] = ()
+    TEST: tuple[str, ...] = ()
+
+
 class Detectron2Config(_Section):
     """The keys of a configuration that inference reads, under Detectron2's own names."""
 
+    DATASETS: _Datasets = _Datasets()
     INPUT: _Input = _Input()
     MODEL: _Model = _Model()
     TEST: _Test = _Test()
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes: COCO's by its name, ``face`` for one, or numbers."""
+        count = self.MODEL.ROI_HEADS.NUM_CLASSES
+        named = (*self.DATASETS.TEST, *self.DATASETS.TRAIN)
+        if count == len(COCO_NAMES) and any(name.startswith("coco_20") for name in named):
+            return COCO_NAMES
+        return ("face",) if count == 1 else tuple(str(index) for index in range(count))
 
     def settings(self) -> MaskRCNNSettings:
         """Return what the network is built from."""

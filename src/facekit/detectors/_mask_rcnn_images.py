@@ -7,19 +7,17 @@ Its ``ResizeShortestEdge`` with Pillow's bilinear resize of uint8, and ``detecto
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
+from facekit.engines import FloatArray
 from facekit.images import RgbImage
 from facekit.masks import RleMask
-from facekit.networks.mask_rcnn import Instances, paste
-from facekit.networks.mask_rcnn_boxes import clip, larger_than
 
-__all__ = ["Found", "Input", "brought_back"]
+__all__ = ["Found", "Input", "Raw", "brought_back"]
 
 Size = tuple[int, int]
 
@@ -70,13 +68,29 @@ class Input:
         ordered = resized[..., ::-1] if self.bgr else resized
         return np.ascontiguousarray(ordered.transpose(2, 0, 1))
 
-    def prepare(self, image: RgbImage) -> Any:  # noqa: ANN401 - a tensor
+    def prepare(self, image: RgbImage) -> FloatArray:
         """Return float32 ``(3, height, width)`` in 0..255.
 
         Args:
             image: The photo.
         """
-        return torch.from_numpy(self.planes(image)).float()
+        return self.planes(image).astype(np.float32)
+
+
+class Raw(NamedTuple):
+    """What a network found in one image, best first.
+
+    Attributes:
+        boxes: ``(n, 4)`` float32 xyxy, pixels of the input.
+        scores: ``(n,)`` float32.
+        classes: ``(n,)`` whole numbers, from 0.
+        masks: ``(n, m, m)`` float32 in 0..1, of the boxes, or ``None``.
+    """
+
+    boxes: Any
+    scores: Any
+    classes: Any
+    masks: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,33 +110,59 @@ class Found:
     masks: tuple[RleMask, ...] | None
 
 
-def brought_back(
-    found: Instances, image_size: Size, input_size: Size, only: int | None = None
-) -> Found:
+def brought_back(found: Raw, image_size: Size, input_size: Size, only: int | None = None) -> Found:
     """Bring one image's instances to its own pixels.
 
     Args:
-        found: Of the network, on the CPU.
+        found: Of the network.
         image_size: Height and width of the photo, pixels.
         input_size: Height and width of the network's input, without its padding.
         only: The class to keep; by default all.
     """
     height, width = image_size
-    scale = torch.tensor([width / input_size[1], height / input_size[0]] * 2)
-    boxes = clip(found.boxes * scale, image_size)
-    kept = larger_than(boxes, 0)
+    scale = np.array([width / input_size[1], height / input_size[0]] * 2, dtype=np.float32)
+    boxes = (found.boxes * scale).clip(0, np.array([width, height] * 2, dtype=np.float32))
+    kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     if only is not None:
         kept &= found.classes == only
     masks = None
     if found.masks is not None:
         pairs = zip(found.masks[kept], boxes[kept], strict=True)
         masks = tuple(_run_lengths(mask, box, image_size) for mask, box in pairs)
-    return Found(
-        boxes[kept].numpy(), found.scores[kept].numpy(), found.classes[kept].numpy(), masks
-    )
+    return Found(boxes[kept], found.scores[kept], found.classes[kept].astype(np.int64), masks)
 
 
-def _run_lengths(mask: Any, box: Any, size: Size) -> RleMask:  # noqa: ANN401 - tensors
-    """Lay one mask over its box, and encode it."""
-    patch, corner = paste(mask, box, size)
-    return RleMask.from_patch(patch.numpy(), corner, size)
+def _run_lengths(mask: FloatArray, box: FloatArray, size: Size) -> RleMask:
+    """Lay one mask over its box, and encode it: Detectron2's ``paste_masks_in_image`` on a CPU.
+
+    Args:
+        mask: ``(m, m)`` in 0..1.
+        box: ``(4,)`` xyxy, pixels of the image.
+        size: Height and width of the image.
+    """
+    left, top = (max(int(np.floor(box[axis])) - 1, 0) for axis in (0, 1))
+    right, bottom = (min(int(np.ceil(box[axis + 2])) + 1, size[1 - axis]) for axis in (0, 1))
+    down = _shares(top, bottom, box[1], box[3], len(mask))
+    across = _shares(left, right, box[0], box[2], len(mask))
+    half = 0.5
+    return RleMask.from_patch(down @ mask @ across.T >= half, (left, top), size)
+
+
+def _shares(start: int, stop: int, low: np.float32, high: np.float32, cells: int) -> FloatArray:
+    """Say how much of each cell of a mask's side each pixel has, beyond the side of nothing.
+
+    Args:
+        start: The first pixel.
+        stop: The one after the last.
+        low: Where the side begins, pixels.
+        high: Where it ends, pixels.
+        cells: How many it has.
+
+    Returns:
+        ``(stop - start, cells)`` float32: linear interpolation between the cells' middles.
+    """
+    centres = np.arange(start, stop, dtype=np.float32) + np.float32(0.5)
+    places = (centres - low) / (high - low) * np.float32(cells) - np.float32(0.5)
+    distance = np.abs(places[:, None] - np.arange(cells, dtype=np.float32))
+    shares: FloatArray = np.maximum(np.float32(1) - distance, np.float32(0))
+    return shares

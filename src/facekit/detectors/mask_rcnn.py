@@ -6,27 +6,27 @@ first, padding to multiples of 32, and boxes and masks brought back by ``detecto
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Final
 
-import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from facekit import weights
 from facekit.batches import read_chunks
 from facekit.boxes import IDENTITY
-from facekit.detectors._mask_rcnn_checkpoint import embedded_config, load_checkpoint
-from facekit.detectors._mask_rcnn_config import Detectron2Config, parse_config, read_config
-from facekit.detectors._mask_rcnn_images import Input, brought_back
-from facekit.errors import BackendError, ConfigError
+from facekit.detectors._mask_rcnn_config import Detectron2Config
+from facekit.detectors._mask_rcnn_images import Input, Raw, brought_back
+from facekit.detectors._mask_rcnn_runs import GraphRun, Run, open_checkpoint
+from facekit.errors import ConfigError
 from facekit.images import ImageLike, RgbImage
-from facekit.networks.mask_rcnn import Instances, MaskRCNN, padded_size
 from facekit.protocols import DetectorOptions
 from facekit.types import Detections
 
-__all__ = ["MaskRCNNDetector"]
+__all__ = ["GRAPH", "MaskRCNNDetector"]
+
+GRAPH: Final = "facekit.detectors._mask_rcnn_graph"
+"""What writes a checkpoint as one ONNX file; see :mod:`facekit.export.whole`."""
 
 Size = tuple[int, int]
 
@@ -38,8 +38,10 @@ class MaskRCNNDetector:
     none is padded further for another's sake, which would move its boxes.
 
     Attributes:
-        class_names: What `Options.class_names` says; ``("face",)`` for a model of one class, else
-            the classes' numbers.
+        run: What runs the network: PyTorch a checkpoint, ONNX Runtime an exported file.
+        class_names: What `Options.class_names` says; by default ``("face",)`` for a model of one
+            class, COCO's for one of 80 whose configuration names COCO as its dataset, else the
+            classes' numbers.
         evaluation_threshold: 0.02; Detectron2 measures from ``SCORE_THRESH_TEST``, mostly 0.05.
         score_threshold: The score above which faces are returned: the configuration's
             ``MODEL.ROI_HEADS.SCORE_THRESH_TEST`` unless the options say otherwise.
@@ -52,9 +54,9 @@ class MaskRCNNDetector:
 
         Attributes:
             weights: The checkpoint: Detectron2's ``.pth``, the model zoo's ``.pkl``, or
-                ``.safetensors``.
+                ``.safetensors``; or what ``facekit export`` made of one, ``.onnx``.
             config: The YAML that it was trained with; ``_BASE_`` files are looked for beside it.
-                What facekit trained has its configuration within.
+                What facekit trained or exported has its configuration within.
             sha256: The hash that the weights must have; checked before they are read.
             class_names: The names of the model's classes, which its files do not hold.
             face_class: The name or the number, from 0, of the class to keep; by default all.
@@ -76,15 +78,6 @@ class MaskRCNNDetector:
         device: str = "cpu"
         threads: int = Field(default=0, ge=0)
 
-        @model_validator(mode="after")
-        def _device_is_pytorchs(self) -> Self:
-            try:
-                torch.device(self.device)
-            except RuntimeError as error:
-                message = f"device {self.device!r} is none of PyTorch's: cpu, cuda, cuda:1"
-                raise ValueError(message) from error
-            return self
-
     name: ClassVar[str] = "mask_rcnn"
     class_names: tuple[str, ...] = ("face",)
     evaluation_threshold = 0.02
@@ -100,28 +93,21 @@ class MaskRCNNDetector:
             ConfigError: If the configuration cannot be read, or is of a model that is not
                 supported, or names a class that there is not.
             WeightsError: If the weights are missing, damaged or of another network.
+            MissingDependencyError: If PyTorch is needed, and not installed.
             BackendError: If the device is not there.
         """
         self._options = options
         path = weights.resolve(options.weights, default=self.name, sha256=options.sha256)
-        config = _config(options.config, path)
-        self._input = _input(config, options)
+        self.run = _opened(path, options)
+        config = self.run.config
         settings = config.settings()
+        self._input = _input(config, options)
         self.score_threshold = settings.box.score_threshold
         if options.score_threshold is not None:
             self.score_threshold = options.score_threshold
-        box = dataclasses.replace(settings.box, score_threshold=self.score_threshold)
         self.box_transform = options.box_transform or type(self).box_transform
-        self.class_names = _class_names(options, settings.classes)
+        self.class_names = _class_names(options, config)
         self._face = _face_class(options, self.class_names)
-        self.network = MaskRCNN(dataclasses.replace(settings, box=box)).eval()
-        load_checkpoint(self.network, path)
-        try:
-            self.network.to(options.device)
-        except (RuntimeError, AssertionError) as error:
-            raise BackendError(f"device {options.device!r}: {_first_line(error)}") from error
-        if options.threads:
-            torch.set_num_threads(options.threads)
 
     def detect(self, images: Sequence[ImageLike]) -> list[Detections]:
         """Find the faces of each image; see :class:`facekit.protocols.Detector`."""
@@ -131,32 +117,14 @@ class MaskRCNNDetector:
         return found
 
     def _detect_chunk(self, chunk: Sequence[RgbImage]) -> list[Detections]:
-        """Run images of one padded size together, and answer in the images' order."""
+        """Run some images, and answer in their order."""
         inputs = [self._input.prepare(image) for image in chunk]
-        sizes = [padded_size(image.shape[1], image.shape[2]) for image in inputs]
-        found: dict[int, Detections] = {}
-        with torch.inference_mode():
-            for size in dict.fromkeys(sizes):
-                rows = [row for row, own in enumerate(sizes) if own == size]
-                answers = self._forward([inputs[row] for row in rows])
-                for row, answer in zip(rows, answers, strict=True):
-                    image_size, (_, *input_size) = chunk[row].shape[:2], inputs[row].shape
-                    found[row] = self._to_detections(answer, image_size, tuple(input_size))
-        return [found[row] for row in range(len(chunk))]
+        return [
+            self._to_detections(answer, image.shape[:2], (pixels.shape[1], pixels.shape[2]))
+            for answer, image, pixels in zip(self.run(inputs), chunk, inputs, strict=True)
+        ]
 
-    def _forward(self, images: Sequence[Any]) -> list[Instances]:
-        """Run the network on float32 ``(3, height, width)`` tensors.
-
-        Raises:
-            BackendError: If PyTorch fails.
-        """
-        try:
-            found = self.network([image.to(self._options.device) for image in images])
-            return [Instances(*(None if x is None else x.cpu() for x in one)) for one in found]
-        except RuntimeError as error:
-            raise BackendError(f"mask_rcnn: PyTorch failed: {_first_line(error)}") from error
-
-    def _to_detections(self, found: Instances, image_size: Size, input_size: Size) -> Detections:
+    def _to_detections(self, found: Raw, image_size: Size, input_size: Size) -> Detections:
         """Bring one image's instances to its own pixels: ``detector_postprocess``.
 
         Args:
@@ -175,22 +143,26 @@ class MaskRCNNDetector:
         )
 
 
-def _config(given: Path | None, weights_path: Path) -> Detectron2Config:
-    """Read the configuration from its file, or from within the weights.
+def _opened(path: Path, options: MaskRCNNDetector.Options) -> Run:
+    """Return what runs the weights: their suffix says.
 
     Raises:
-        ConfigError: If there is none, or it is wrong.
-        WeightsError: If the weights are damaged.
+        FacekitError: See `MaskRCNNDetector`.
     """
-    if given is not None:
-        return read_config(given)
-    values = embedded_config(weights_path)
-    if values is None:
-        raise ConfigError(
-            f"{weights_path}: does not hold its own configuration: give the YAML that it was "
-            "trained with as `config`"
+    threshold, threads = options.score_threshold, options.threads
+    if path.suffix.lower() != ".onnx":
+        found: Run = open_checkpoint(
+            path,
+            options.config,
+            score_threshold=threshold,
+            device=options.device,
+            threads=threads,
         )
-    return parse_config(values, str(weights_path))
+        return found
+    if options.config is not None or options.device != "cpu":
+        message = "an exported file has its configuration within, and runs on the CPU"
+        raise ConfigError(f"{path}: {message}: no `config`, no `device`")
+    return GraphRun(path, score_threshold=threshold, threads=threads)
 
 
 def _input(config: Detectron2Config, options: MaskRCNNDetector.Options) -> Input:
@@ -203,14 +175,15 @@ def _input(config: Detectron2Config, options: MaskRCNNDetector.Options) -> Input
     )
 
 
-def _class_names(options: MaskRCNNDetector.Options, classes: int) -> tuple[str, ...]:
+def _class_names(options: MaskRCNNDetector.Options, config: Detectron2Config) -> tuple[str, ...]:
     """Return the names of the model's classes.
 
     Raises:
         ConfigError: If there is not one for each.
     """
+    classes = config.MODEL.ROI_HEADS.NUM_CLASSES
     if options.class_names is None:
-        return ("face",) if classes == 1 else tuple(str(index) for index in range(classes))
+        return config.class_names()
     if len(options.class_names) != classes:
         raise ConfigError(
             f"class_names has {len(options.class_names)} names, but "
@@ -236,8 +209,3 @@ def _face_class(options: MaskRCNNDetector.Options, names: Sequence[str]) -> int 
         f"face_class {wanted!r} is none of the {len(names)} classes: a number from 0, or a name of "
         "class_names"
     )
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of a message that may go on for a page."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -44,7 +44,12 @@ _FARTHEST = 1e5
 
 
 def draw_faces(
-    image: ImageLike, faces: Faces | Detections, *, scores: bool = True, landmarks: bool = True
+    image: ImageLike,
+    faces: Faces | Detections,
+    *,
+    scores: bool = True,
+    landmarks: bool = True,
+    class_names: Sequence[str] = (),
 ) -> RgbImage:
     """Draw boxes, scores, landmarks, labels and masks onto a copy of an image.
 
@@ -53,6 +58,8 @@ def draw_faces(
         faces: What an analyzer or a detector found in it.
         scores: Whether to write scores and classifiers' labels.
         landmarks: Whether to draw landmarks, or a detector's own keypoints.
+        class_names: The names of the detector's classes, written before the scores of faces that
+            have a class; a class without a name has its number.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB.
@@ -75,7 +82,7 @@ def draw_faces(
     if landmarks:
         _draw_landmarks(canvas, faces, looks)
     if scores:
-        _draw_labels(canvas, faces, looks)
+        _draw_labels(canvas, faces, looks, class_names)
     return canvas
 
 
@@ -147,7 +154,9 @@ def _draw_landmarks(canvas: RgbImage, faces: Faces, looks: Sequence[_Look]) -> N
         )
 
 
-def _draw_labels(canvas: RgbImage, faces: Faces, looks: Sequence[_Look]) -> None:
+def _draw_labels(
+    canvas: RgbImage, faces: Faces, looks: Sequence[_Look], class_names: Sequence[str]
+) -> None:
     """Write each face's score and labels where they cover least.
 
     Best first; in a dense crowd a label that would hide other faces or labels is left out.
@@ -155,7 +164,7 @@ def _draw_labels(canvas: RgbImage, faces: Faces, looks: Sequence[_Look]) -> None
     boxes = np.clip(np.nan_to_num(np.round(faces.boxes)), -_FARTHEST, _FARTHEST)
     taken = np.empty((0, 4))
     for i, look in enumerate(looks):
-        label = render(_words(faces, i), look.text, look.colour)
+        label = render(_words(faces, i, class_names), look.text, look.colour)
         others = np.concatenate([np.delete(boxes, i, axis=0), taken])
         place = _place(boxes[i], label.shape, canvas.shape, others, gap=round(look.line))
         if _overlap(place, others).sum() <= _MOST_HIDDEN * label.shape[0] * label.shape[1]:
@@ -163,9 +172,14 @@ def _draw_labels(canvas: RgbImage, faces: Faces, looks: Sequence[_Look]) -> None
             taken = np.concatenate([taken, place])
 
 
-def _words(faces: Faces, i: int) -> tuple[str, ...]:
-    """Return the lines of a face's label: its score, and each classifier's best label."""
+def _words(faces: Faces, i: int, class_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the lines of a face's label: class and score, and each classifier's best label."""
     lines = [f"{faces.scores[i]:.2f}"]
+    ids = faces.detections.class_ids
+    if class_names and ids is not None:
+        own = int(ids[i])
+        name = class_names[own] if 0 <= own < len(class_names) else str(own)
+        lines = [f"{name} {lines[0]}"]
     for part in faces.classifications.values():
         best = int(part.scores[i].argmax())
         lines.append(f"{part.labels[best]} {part.scores[i, best]:.2f}")

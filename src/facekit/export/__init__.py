@@ -20,7 +20,13 @@ from facekit import atomic
 from facekit import weights as weights_files
 from facekit.engines import SUFFIXES, Engine
 from facekit.engines.spec import NetworkSpec, find_spec, sized
-from facekit.errors import BackendError, MissingDependencyError, OutputError, WeightsError
+from facekit.errors import (
+    BackendError,
+    ConfigError,
+    MissingDependencyError,
+    OutputError,
+    WeightsError,
+)
 from facekit.export import tfgraph
 from facekit.export.inputs import Inputs, Scene, inputs_of
 from facekit.export.parity import (
@@ -30,7 +36,8 @@ from facekit.export.parity import (
     compare_spread,
     trial_input,
 )
-from facekit.registry import Role
+from facekit.export.whole import find_whole, written_by
+from facekit.registry import Backend, Role
 from facekit.tfgraphs import INSTALL_TENSORFLOW
 
 __all__ = [
@@ -71,6 +78,7 @@ def export(
     weights_bits: Literal[8, 32] = 32,
     int8: Iterable[Scene] | None = None,
     with_nms: bool = False,
+    config: str | os.PathLike[str] | None = None,
 ) -> ParityReport:
     """Write weights in another format.
 
@@ -93,6 +101,7 @@ def export(
             enough; one of eight is kept for the comparison.
         with_nms: Put the backend's decoding and suppression inside: the file answers with boxes,
             in pixels of its input, which then has one size only.
+        config: The configuration of weights that do not hold their own (``mask_rcnn``).
 
     Returns:
         What was compared and how far apart the answers were.
@@ -110,10 +119,20 @@ def export(
         OutputError: If the file cannot be written.
     """
     if (name, role or "detector") == (tfgraph.NAME, "detector"):
-        plain = weights_bits == _ALL_BITS and int8 is None and not with_nms
+        plain = weights_bits == _ALL_BITS and int8 is None and not with_nms and config is None
         return _export_graph(weights, out, photo, tolerance, plain=plain)
-    backend, spec = find_spec(name, role)
     target = _checked_target(out)
+    found = find_whole(name, role)
+    if found is not None:
+        if weights_bits != _ALL_BITS or int8 is not None or with_nms:
+            raise ConfigError(f"{name} is exported whole, in 32 bits: no weights_bits, int8, nms")
+        config = None if config is None else Path(config)
+        return _export_whole(
+            *found, weights, target, config=config, photo=photo, tolerance=tolerance
+        )
+    if config is not None:
+        raise ConfigError(f"{name}: its weights need no `config`")
+    backend, spec = find_spec(name, role)
     if weights_bits != _ALL_BITS and (int8 is not None or target.suffix.lower() != ".onnx"):
         reason = f"weights in {weights_bits} bits are written to .onnx alone, and not with int8"
         raise OutputError(f"{target}: {reason}")
@@ -143,6 +162,24 @@ def export(
         # The .bin first: the .xml is what a reader opens.
         for file in sorted(folder.iterdir()):
             file.replace(target.with_name(file.name))
+    return report
+
+
+def _export_whole(
+    backend: Backend,
+    graph: str,
+    weights: str | os.PathLike[str] | None,
+    target: Path,
+    **compared: Any,  # noqa: ANN401 - see written_by
+) -> ParityReport:
+    """Write a detector's whole work as one file; see `export`."""
+    source = weights_files.resolve(weights, default=backend.name)
+    exporter = _exporter("onnx")
+    with _beside(target) as folder:
+        written = folder / target.name
+        report = written_by(backend, graph, source, written, exporter, target=target, **compared)
+        _accepted(report)
+        written.replace(target)
     return report
 
 

@@ -19,7 +19,7 @@ from facekit.networks.mask_rcnn_heads import Instances, RoiHeads
 from facekit.networks.mask_rcnn_rpn import ProposalNetwork, Proposals
 from facekit.networks.mask_rcnn_settings import MaskRCNNSettings
 
-__all__ = ["DIVISIBILITY", "Instances", "MaskRCNN", "Proposals", "padded_size", "paste"]
+__all__ = ["DIVISIBILITY", "Instances", "MaskRCNN", "Proposals", "padded_size"]
 
 DIVISIBILITY: Final = 32
 """The network's input has sides in multiples of this, pixels."""
@@ -83,29 +83,3 @@ class MaskRCNN(nn.Module):
         return self.proposal_generator(
             levels, [(image.shape[1], image.shape[2]) for image in images]
         )
-
-
-def paste(mask: Tensor, box: Tensor, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
-    """Lay a mask over its box, as Detectron2's ``paste_masks_in_image`` does on a CPU.
-
-    Args:
-        mask: ``(m, m)`` in 0..1.
-        box: ``(4,)`` xyxy, pixels of the image.
-        size: Height and width of the image.
-
-    Returns:
-        ``(h, w)`` bool, where the mask is at least 0.5, of the part of the image around the box;
-        and that part's left and top, pixels.
-    """
-    left, top = (max(int(box[axis].floor()) - 1, 0) for axis in (0, 1))
-    right, bottom = (min(int(box[axis + 2].ceil()) + 1, size[1 - axis]) for axis in (0, 1))
-    places = []
-    for start, stop, axis in ((top, bottom, 1), (left, right, 0)):
-        centres = torch.arange(start, stop, dtype=torch.float32, device=mask.device) + 0.5
-        places.append((centres - box[axis]) / (box[axis + 2] - box[axis]) * 2 - 1)
-    y, x = torch.meshgrid(*places, indexing="ij")
-    laid = functional.grid_sample(
-        mask[None, None], torch.stack((x, y), dim=2)[None], align_corners=False
-    )
-    half = 0.5
-    return laid[0, 0] >= half, (left, top)

@@ -161,7 +161,7 @@ class MaskHead(nn.Module):
     def of_classes(self, regions: Tensor, classes: Tensor) -> Tensor:
         """Return the masks ``(n, 2 * side, 2 * side)`` in 0..1 of each region's own class."""
         logits = self(regions)
-        rows = torch.arange(len(classes), device=classes.device)
+        rows = torch.arange(classes.shape[0], device=classes.device)
         own = logits[:, 0] if self.agnostic else logits[rows, classes]
         return own.sigmoid()
 

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +36,7 @@ from facekit.training.rcnn_views import View, Views
 from facekit.training.recipe import Batch, Items, Recipe, RecipeOptions
 from facekit.training.s3fd_measure import sheet_of
 from facekit.training.ssd_light import distort
-from facekit.training.ssd_photos import Photo, read_photos, spread
+from facekit.training.ssd_photos import read_sources
 from facekit.types import Detections
 from facekit.weights import resolve
 
@@ -69,19 +68,12 @@ class MaskRCNNRecipe(Recipe):
         """
         super().__init__(options)
         self._values, self._config = _configuration(options)
-        if not all(source.labelled for source in (*options.data, *options.validation)):
-            raise ConfigError("data: labelled: false has no use here: there is no teacher")
-        self._photos: list[Photo] = []
-        self._held_out: list[Photo] = []
-        weights: list[float] = []
-        for source in options.data:
-            training, apart = spread(read_photos(source, options.max_side), options.held_out)
-            self._photos += training
-            self._held_out += apart
-            weights += [source.weight / max(len(training), 1)] * len(training)
-        for source in options.validation:
-            self._held_out += read_photos(source, options.max_side)
-        self._chances = np.cumsum(weights) / max(sum(weights), 1e-9)
+        self._photos, self._held_out, self._chances = read_sources(
+            options.data,
+            options.validation,
+            held_out=options.held_out,
+            max_side=options.max_side,
+        )
         has_polygons = any(any(photo.outlines) for photo in self._photos)
         if options.masks == "polygons" and self._config.MODEL.MASK_ON and not has_polygons:
             raise ConfigError(

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from facekit.detectors._mask_rcnn_images import Input, brought_back
+from facekit.detectors._mask_rcnn_images import Input, Raw, brought_back
 from facekit.metrics.average_precision import average_precision
 from facekit.metrics.truth import Truth
 from facekit.networks.mask_rcnn import Instances, MaskRCNN, padded_size
@@ -45,7 +45,8 @@ def detect(
     for rows in alike.values():
         for start in range(0, len(rows), batch_size):
             chunk = rows[start : start + batch_size]
-            images = [size.prepare(photos[row].pixels).to(device) for row in chunk]
+            pixels = [size.prepare(photos[row].pixels) for row in chunk]
+            images = [torch.from_numpy(one).to(device) for one in pixels]
             for row, one in zip(chunk, network(images), strict=True):
                 found[row] = _detections(one, photos[row], shapes[row])
     return found
@@ -54,8 +55,8 @@ def detect(
 def _detections(found: Instances, photo: Photo, shape: tuple[int, int]) -> Detections:
     """Return one photo's faces in its own pixels."""
     image_size = (photo.pixels.shape[0], photo.pixels.shape[1])
-    on_cpu = Instances(*(None if x is None else x.float().cpu() for x in found))  # type: ignore[arg-type]
-    answer = brought_back(on_cpu, image_size, shape)
+    raw = Raw(*(None if one is None else one.float().cpu().numpy() for one in found))
+    answer = brought_back(raw, image_size, shape)
     return Detections(
         boxes=answer.boxes, scores=answer.scores, image_size=image_size, masks=answer.masks
     )

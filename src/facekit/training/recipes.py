@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from facekit.errors import ConfigError, MissingDependencyError, UnknownNameError
+from facekit.registry import backends
 
 if TYPE_CHECKING:
     from facekit.training.foreign import Foreign
@@ -49,32 +50,16 @@ class Needs(NamedTuple):
     install: str
 
 
+def _as_detector(name: str, *more: str) -> Needs:
+    """Return what the detector of a name needs, and more packages that its install line brings."""
+    # A plug-in's of the same name comes after it.
+    own = next(one for one in backends("detector") if one.name == name)
+    return Needs((*own.packages, *more), own.install)
+
+
 FOREIGN: Final[dict[str, Needs]] = {
-    "detectron2": Needs(
-        (
-            "detectron2",
-            "cloudpickle",
-            "fvcore",
-            "iopath",
-            "matplotlib",
-            "omegaconf",
-            "pycocotools",
-            "safetensors",
-            "tabulate",
-            "tensorboard",
-            "termcolor",
-            "torch",
-            "torchvision",
-            "tqdm",
-            "yacs",
-        ),
-        'pip install "facekit[detectron2]" && pip install --no-build-isolation --no-deps '
-        '"detectron2 @ git+https://github.com/facebookresearch/detectron2"',
-    ),
-    "mmdet": Needs(
-        ("mmcv", "mmdet", "mmengine", "safetensors", "torch", "torchvision"),
-        'pip install "facekit[mmdet]"',
-    ),
+    "detectron2": _as_detector("detectron2", "tensorboard"),
+    "mmdet": _as_detector("mmdet"),
     "tfod": Needs(
         ("object_detection", "onnx", "tensorflow", "tf_keras", "tf_slim"),
         'pip install "facekit[tfod_train]" "tensorflow~=2.21.0" && pip install --no-deps '

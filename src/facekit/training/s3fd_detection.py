@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facekit.engines.torch import load_state_dict
-from facekit.errors import ConfigError, WeightsError
+from facekit.errors import WeightsError
 from facekit.images import RgbImage
 from facekit.networks.s3fd import S3FD
 from facekit.training.keys import ItemKey
@@ -32,7 +32,7 @@ from facekit.training.s3fd_pixels import normalised
 from facekit.training.s3fd_views import View, Views
 from facekit.training.ssd_light import distort
 from facekit.training.ssd_options import LightOptions
-from facekit.training.ssd_photos import Photo, PhotoSource, read_photos, spread
+from facekit.training.ssd_photos import Photo, PhotoSource, read_sources
 from facekit.types import Detections
 from facekit.weights import resolve
 
@@ -106,19 +106,12 @@ class S3FDDetection(Recipe):
             ConfigError: If a source has no labels.
         """
         super().__init__(options)
-        if not all(source.labelled for source in (*options.data, *options.validation)):
-            raise ConfigError("data: labelled: false has no use here: there is no teacher")
-        self._photos: list[Photo] = []
-        self._held_out: list[Photo] = []
-        weights: list[float] = []
-        for source in options.data:
-            training, apart = spread(read_photos(source, options.max_side), options.held_out)
-            self._photos += training
-            self._held_out += apart
-            weights += [source.weight / max(len(training), 1)] * len(training)
-        for source in options.validation:
-            self._held_out += read_photos(source, options.max_side)
-        self._chances = np.cumsum(weights) / sum(weights)
+        self._photos, self._held_out, self._chances = read_sources(
+            options.data,
+            options.validation,
+            held_out=options.held_out,
+            max_side=options.max_side,
+        )
         self._found: tuple[int, list[Detections]] | None = None
 
     def network(self) -> nn.Module:

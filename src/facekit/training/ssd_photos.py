@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from facekit.datasets.records import FaceRecord, ImageRecord
 from facekit.errors import ConfigError, DatasetError, ImageError
 from facekit.images import RgbImage
 
-__all__ = ["Photo", "PhotoSource", "read_photos", "shrunk", "spread"]
+__all__ = ["Photo", "PhotoSource", "Photos", "read_photos", "read_sources", "shrunk", "spread"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -162,3 +162,50 @@ def spread(photos: Sequence[Photo], share: float) -> tuple[list[Photo], list[Pho
     apart = {int((i + 0.5) / share) for i in range(round(share * len(photos)))} if share else set()
     rest = [photo for index, photo in enumerate(photos) if index not in apart]
     return rest, [photo for index, photo in enumerate(photos) if index in apart]
+
+
+class Photos(NamedTuple):
+    """All photos of a run whose sources are all annotated.
+
+    Attributes:
+        training: To train on.
+        held_out: To measure on.
+        chances: Of each to train on, that it or one before it is drawn: ``(n,)`` up to 1.
+    """
+
+    training: list[Photo]
+    held_out: list[Photo]
+    chances: npt.NDArray[np.float64]
+
+
+def read_sources(
+    data: Sequence[PhotoSource],
+    validation: Sequence[PhotoSource],
+    *,
+    held_out: float,
+    max_side: int | None,
+) -> Photos:
+    """Read the photos to train and to measure on.
+
+    Args:
+        data: To train on.
+        validation: To measure on.
+        held_out: Share of the photos of ``data`` that are measured on instead.
+        max_side: See `read_photos`.
+
+    Raises:
+        ConfigError: If a source has no labels; for the rest see `read_photos`.
+    """
+    if not all(source.labelled for source in (*data, *validation)):
+        raise ConfigError("data: labelled: false has no use here: there is no teacher")
+    training: list[Photo] = []
+    apart: list[Photo] = []
+    weights: list[float] = []
+    for source in data:
+        own, others = spread(read_photos(source, max_side), held_out)
+        training += own
+        apart += others
+        weights += [source.weight / max(len(own), 1)] * len(own)
+    for source in validation:
+        apart += read_photos(source, max_side)
+    return Photos(training, apart, np.cumsum(weights) / max(sum(weights), 1e-9))
