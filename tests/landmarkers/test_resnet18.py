@@ -171,8 +171,9 @@ def test_the_box_transform_brings_the_landmarks_onto_the_faces(
         pairs = zip(located, elements, strict=True)
         errors.append([error(part, element) for part, element in pairs if len(part)])
     assert len(errors[0]) >= 0.9 * len(photos)
+    # Medians: the surest face of some photos is not the annotated one.
     assert np.median(errors[0]) < 0.08
-    assert np.mean(errors[0]) < 0.8 * np.mean(errors[1])
+    assert np.median(errors[0]) < 0.8 * np.median(errors[1])
 
 
 def error(found: Landmarks, element: Any) -> float:
