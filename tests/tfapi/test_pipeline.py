@@ -16,6 +16,7 @@ from facekit.tfapi.pipeline import (
     modernised,
     read_base,
     records_of,
+    resize,
     steps_of,
 )
 from facekit.tfapi.textproto import Message, parse
@@ -59,6 +60,31 @@ def test_the_tutorials_edits() -> None:
     assert str(resizer) == "fixed_shape_resizer {\n  height: 224\n  width: 224\n}\n"
     assert message.all(f"{ANCHORS}.aspect_ratios") == ["1.0", "2.0", "0.5"]
     assert message.get("train_config.batch_size") == "8"
+
+
+def test_a_trained_configuration_of_another_size_has_anchors_of_the_same_pixels() -> None:
+    message = changed(read_base("tutorial"), Changes(input_size=224))
+    for side in (112, 320, 224):
+        resize(message, side)
+        resizer = message.get("model.ssd.image_resizer")
+        assert str(resizer) == f"fixed_shape_resizer {{\n  height: {side}\n  width: {side}\n}}\n"
+        assert message.get(f"{ANCHORS}.base_anchor_height") == message.get(
+            f"{ANCHORS}.base_anchor_width"
+        )
+        of_the_input = float(str(message.get(f"{ANCHORS}.base_anchor_height")))
+        assert of_the_input * side == pytest.approx(224)
+
+
+@pytest.mark.parametrize("part", ["image_resizer", "anchor_generator.ssd_anchor_generator"])
+def test_only_an_ssd_of_one_input_size_can_be_given_another(part: str) -> None:
+    message = read_base("tuned")
+    message.set(f"model.ssd.{part}")
+    if "anchor" in part:
+        message.set("model.ssd.anchor_generator")
+    with pytest.raises(ConfigError, match="only an SSD of one input size"):
+        resize(message, 160)
+    with pytest.raises(ConfigError, match="needs 33 px or more"):
+        resize(message, 20)
 
 
 def test_a_schedule_follows_the_steps() -> None:

@@ -182,7 +182,7 @@ def export(
         typer.Option(
             "--input-size",
             metavar="PX",
-            help="Another side of the input than it was trained with.",
+            help="Another side of the input than it was trained with; anchors keep their pixels.",
         ),
     ] = None,
 ) -> None:

@@ -16,7 +16,7 @@ from facekit.cli.exits import report
 from facekit.datasets import ImageRecord
 from facekit.errors import ConfigError
 from facekit.evaluation.photos import read_photo
-from facekit.tfapi.pipeline import Changes, changed, read_base
+from facekit.tfapi.pipeline import Changes, read_base, resize
 from facekit.training.tfod_pipeline import CONFIG, prepare
 
 __all__ = ["export", "pipeline"]
@@ -124,12 +124,13 @@ def _sized(config: Path, side: int | None) -> Iterator[Path]:
     """Give a configuration for another size of the input.
 
     Raises:
-        ConfigError: If it is too small.
+        ConfigError: If it is too small, or the configuration has no one input size.
     """
     if side is None:
         yield config
         return
-    message = changed(read_base(str(config)), Changes(input_size=side))
+    message = read_base(str(config))
+    resize(message, side)
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder) / CONFIG
         other.write_text(str(message), encoding="utf-8")

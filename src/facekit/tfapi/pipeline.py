@@ -25,6 +25,7 @@ __all__ = [
     "modernised",
     "read_base",
     "records_of",
+    "resize",
     "steps_of",
 ]
 
@@ -234,6 +235,31 @@ def _model(message: Message, changes: Changes) -> None:
         layers = message.get(f"{_ANCHORS}.num_layers")
         if layers is not None and int(str(layers)) != len(changes.scales):
             raise ConfigError(f"scales: one a map: expected {layers}, got {len(changes.scales)}")
+
+
+def resize(message: Message, side: int) -> None:
+    """Give a trained configuration another input, in place; anchors keep their size in pixels.
+
+    The API's anchors are parts of the input. What a map has learned to find is of a size in pixels,
+    and so must be the anchors that its answers are offsets from.
+
+    Args:
+        message: The configuration that the weights were trained by.
+        side: The side of the square that photos are stretched to, pixels.
+
+    Raises:
+        ConfigError: If the side is too small, or the configuration has no fixed input, or none of
+            SSD's anchors.
+    """
+    _check_side(side)
+    for axis in ("height", "width"):
+        trained = message.get(f"{_RESIZER}.fixed_shape_resizer.{axis}")
+        if trained is None or not isinstance(message.get(_ANCHORS), Message):
+            raise ConfigError("input size: only an SSD of one input size can be given another")
+        base = message.get(f"{_ANCHORS}.base_anchor_{axis}")
+        kept = (1.0 if base is None else float(str(base))) * int(str(trained)) / side
+        message.set(f"{_ANCHORS}.base_anchor_{axis}", repr(kept))
+        message.set(f"{_RESIZER}.fixed_shape_resizer.{axis}", str(side))
 
 
 def _check_side(side: int) -> None:
