@@ -13,7 +13,7 @@ from facekit.tfapi.pipeline import (
     Reader,
     bases,
     changed,
-    modernised,
+    check_schedule,
     read_base,
     records_of,
     resize,
@@ -23,14 +23,6 @@ from facekit.tfapi.textproto import Message, parse
 
 ANCHORS = "model.ssd.anchor_generator.ssd_anchor_generator"
 COSINE = "train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate"
-
-OLD = """
-model { ssd { num_classes: 5 image_resizer { keep_aspect_ratio_resizer { min_dimension: 600 } }
-  feature_extractor { type: 'ssd_mobilenet_v2' }
-  anchor_generator { ssd_anchor_generator { num_layers: 2 aspect_ratios: [1.0, 3.0] } } } }
-train_config { fine_tune_checkpoint: "model.ckpt" from_detection_checkpoint: true num_steps: 9 }
-graph_rewriter { quantization { delay: 500000 } }
-"""
 
 
 def test_the_tutorials_base_is_what_the_facts_say() -> None:
@@ -94,17 +86,14 @@ def test_a_schedule_follows_the_steps() -> None:
     assert message.get(f"{COSINE}.warmup_steps") == "20"
 
 
-def test_a_configuration_of_tensorflow_1_is_brought_to_2() -> None:
-    message = parse(OLD, "old")
-    notes = modernised(message)
-    assert message.get("model.ssd.feature_extractor.type") == '"ssd_mobilenet_v2_keras"'
-    assert message.get("graph_rewriter") is None
-    assert message.get("train_config.fine_tune_checkpoint") is None
-    assert len(notes) == 4
-    assert "quantise after training" in notes[1]
-    assert modernised(message) == []
-    changed(message, Changes(input_size=96))
-    assert message.get("model.ssd.image_resizer.keep_aspect_ratio_resizer") is None
+def test_a_schedule_that_ends_too_early_is_refused() -> None:
+    message = read_base("tuned")
+    check_schedule(message, 6000)
+    with pytest.raises(ConfigError, match=r"6001 are more than the 6000 .* start=RUN_FOLDER"):
+        check_schedule(message, 6001)
+    message.set(COSINE.rpartition(".")[0] + ".constant_learning_rate.learning_rate", "0.1")
+    assert message.clear(COSINE)
+    check_schedule(message, 6001)
 
 
 def test_readers_and_a_start(tmp_path: Path) -> None:
@@ -119,10 +108,37 @@ def test_readers_and_a_start(tmp_path: Path) -> None:
         records_of(read_base("tuned"), "train")
 
 
+def test_any_field_is_set_or_left_out() -> None:
+    generator = "{num_layers: 6 min_scale: 0.2 max_scale: 0.95 aspect_ratios: [1.0, 2.0, 0.5]}"
+    message = changed(
+        read_base("tuned"),
+        Changes(
+            steps=300,
+            fields=[
+                f"{ANCHORS}={generator}",
+                "model.ssd.feature_extractor.num_layers = 6",
+                "train_config.fine_tune_checkpoint='a=b'",
+                "train_config.data_augmentation_options=",
+                "train_config.num_steps=20",
+            ],
+        ),
+    )
+    assert message.all(f"{ANCHORS}.aspect_ratios") == ["1.0", "2.0", "0.5"]
+    assert message.get(f"{ANCHORS}.scales") is None
+    assert message.get("model.ssd.feature_extractor.num_layers") == "6"
+    assert message.get("train_config.fine_tune_checkpoint") == "'a=b'"
+    assert message.get("train_config.data_augmentation_options") is None
+    assert steps_of(message) == 20
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"input_size": 20}, "needs 33 px or more, got 20"),
+        ({"fields": ["num_steps"]}, r"num_steps: write path=value"),
+        ({"fields": ["train config.x=1"]}, r"train config.x=1: write path=value"),
+        ({"fields": ["a.b={c: "]}, r"a\.b=\{c:"),
+        ({"fields": ["a.b=1 c: 2"]}, r"expected one value, or several as \[1.0, 2.0\]"),
         ({"aspect_ratios": [0.0]}, "aspect_ratios: expected positive numbers"),
         ({"aspect_ratios": []}, "aspect_ratios: expected positive numbers"),
         ({"scales": [0.1]}, "scales: one a map: expected 6, got 1"),

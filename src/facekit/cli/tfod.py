@@ -119,6 +119,15 @@ def pipeline(
     shards: Annotated[
         int, typer.Option("--shards", metavar="N", help="Files that the records are in.")
     ] = 1,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="Any field of the config, such as train_config.max_number_of_boxes=50, or a "
+            "message in braces; empty leaves it out; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Write TFRecords, label map and pipeline config for 'facekit train tfod:default'.
 
@@ -138,6 +147,7 @@ def pipeline(
             scales=scales,
             batch_size=batch_size,
             steps=steps,
+            fields=fields or (),
         ),
         classes=classes or ["face"],
         train=train,

@@ -18,9 +18,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from facekit.atomic import atomic_path
-from facekit.errors import BackendError, ConfigError, OutputError
+from facekit.errors import ConfigError, OutputError
 from facekit.tfapi import shims
-from facekit.tfapi.loop import as_input
+from facekit.tfapi.checkpoints import as_input
+from facekit.tfapi.failures import named
 
 __all__ = ["LABEL_MAP", "export_frozen_graph", "export_saved_model", "export_tflite"]
 
@@ -47,7 +48,7 @@ def export_saved_model(config: Path, checkpoints: Path, folder: Path) -> None:
     shims.provide()
     from object_detection import exporter_lib_v2  # noqa: PLC0415 - after the shims
 
-    with _scratch(folder) as scratch, _named("the SavedModel"):
+    with _scratch(folder) as scratch, named("exporting the SavedModel"):
         exporter_lib_v2.export_inference_graph(
             "image_tensor", _pipeline(config), str(_holding(checkpoints)), str(scratch)
         )
@@ -72,7 +73,7 @@ def export_frozen_graph(config: Path, checkpoints: Path, path: Path) -> None:
     """
     with _scratch(path) as scratch:
         export_saved_model(config, checkpoints, scratch / "saved_model")
-        with _named("the frozen graph"):
+        with named("exporting the frozen graph"):
             data = _frozen(scratch / "saved_model")
     with atomic_path(path) as writing:
         writing.write_bytes(data)
@@ -133,7 +134,7 @@ def export_tflite(
     inputs = None if photos is None else [as_input(photo, side)[None] for photo in photos]
     if inputs is not None and not inputs:
         raise ConfigError("a full-integer model needs photos to measure its ranges on")
-    with _scratch(path) as scratch, _named("TFLite"):
+    with _scratch(path) as scratch, named("exporting TFLite"):
         exporter.export_tflite_model(
             pipeline,
             str(_holding(checkpoints)),
@@ -210,19 +211,3 @@ def _scratch(beside: Path) -> Iterator[Path]:
 
 def _replace(source: Path, target: Path) -> None:
     os.replace(source, target)  # noqa: PTH105 - refuses a folder that came in between
-
-
-@contextlib.contextmanager
-def _named(doing: str) -> Iterator[None]:
-    """Turn what the API raises into an error that names what was exported."""
-    try:
-        yield
-    except (KeyboardInterrupt, BackendError, ConfigError):
-        raise
-    except Exception as error:
-        # TensorFlow's and the API's exceptions have no common base.
-        # Of an error in traced code the first line only says that it is one.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = "" if not lines else lines[-1 if lines[0].startswith("in user code") else 0]
-        message = f"exporting {doing} failed: {type(error).__name__}: {told}"
-        raise BackendError(message) from error

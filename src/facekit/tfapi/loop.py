@@ -11,26 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from facekit.errors import BackendError
 from facekit.tfapi import shims
+from facekit.tfapi.checkpoints import last_step
+from facekit.tfapi.failures import named
 
-__all__ = [
-    "Trunk",
-    "as_input",
-    "built_backbone",
-    "evaluate",
-    "last_step",
-    "newest",
-    "save_backbone",
-    "train",
-]
-
-Trunk = Any
-"""The Keras model of a feature extractor."""
+__all__ = ["evaluate", "train"]
 
 _log = logging.getLogger("facekit.training")
 
@@ -39,29 +26,6 @@ _LOSS: Final = re.compile(r"'([\w/]+)': (?:np\.\w+\()?([-+.\deinfa]+)")
 
 _AT_ONCE: Final = 100
 """Steps that TensorFlow runs in one call at most, as the API's own default."""
-
-
-def newest(folder: Path) -> str | None:
-    """Return the prefix of a folder's newest checkpoint; ``None`` where there is none.
-
-    Args:
-        folder: The model folder.
-    """
-    prefix: str | None = tf.train.latest_checkpoint(str(folder))
-    return prefix
-
-
-def last_step(folder: Path) -> int | None:
-    """Return the step of a folder's newest checkpoint; ``None`` where there is none.
-
-    Args:
-        folder: The model folder.
-    """
-    prefix = newest(folder)
-    if prefix is None:
-        return None
-    name = "step/.ATTRIBUTES/VARIABLE_VALUE"
-    return int(tf.train.load_checkpoint(prefix).get_tensor(name))
 
 
 def train(
@@ -95,7 +59,7 @@ def train(
     done = last_step(folder) or 0
     # TensorFlow runs this many steps in one call, and the loop ends at a multiple of it only.
     at_once = math.gcd(steps - done, checkpoint_every, _AT_ONCE)
-    with _named("training"), _told(), _watched(model_lib_v2, should_stop) as manager:
+    with named("training"), _told(), _watched(model_lib_v2, should_stop) as manager:
         try:
             model_lib_v2.train_loop(
                 pipeline_config_path=str(config),
@@ -203,7 +167,7 @@ def evaluate(config: Path, folder: Path, *, sample_1_of: int = 1) -> dict[str, f
 
     model_lib_v2.eager_eval_loop = kept  # the caller of it throws the numbers away
     try:
-        with _named("evaluation"):
+        with named("evaluation"):
             model_lib_v2.eval_continuously(
                 pipeline_config_path=str(config),
                 model_dir=str(folder),
@@ -215,71 +179,3 @@ def evaluate(config: Path, folder: Path, *, sample_1_of: int = 1) -> dict[str, f
     finally:
         model_lib_v2.eager_eval_loop = original
     return found
-
-
-def built_backbone(config: Path) -> tuple[Trunk, int]:
-    """Return the feature extractor's classification network of a configuration, built.
-
-    Args:
-        config: The pipeline configuration, of an SSD with a fixed input.
-
-    Returns:
-        The Keras model with fresh weights, and the side of its input.
-
-    Raises:
-        BackendError: If the API cannot build it.
-    """
-    shims.provide()
-    from object_detection.builders import model_builder  # noqa: PLC0415 - after the shims
-    from object_detection.utils import config_util  # noqa: PLC0415
-
-    with _named("building"):
-        model_config = config_util.get_configs_from_pipeline_file(str(config))["model"]
-        side = int(model_config.ssd.image_resizer.fixed_shape_resizer.height)
-        model = model_builder.build(model_config, is_training=True)
-        tf.keras.backend.set_learning_phase(False)
-        model.predict(tf.zeros([1, side, side, 3]), tf.constant([[side, side, 3]]))
-    return model._feature_extractor.classification_backbone, side  # noqa: SLF001 - no other way
-
-
-def save_backbone(backbone: Trunk, prefix: Path) -> str:
-    """Write a checkpoint that ``fine_tune_checkpoint_type: "classification"`` restores.
-
-    Args:
-        backbone: See :func:`built_backbone`.
-        prefix: Folder and first part of the files' names.
-
-    Returns:
-        What ``fine_tune_checkpoint`` has to be.
-    """
-    # Not ``write``: restoring wants the counter of saves, too.
-    return str(tf.train.Checkpoint(feature_extractor=backbone).save(str(prefix)))
-
-
-def as_input(photo: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32]:
-    """Return a photo as the feature extractor takes it: stretched to a square, -1 to 1.
-
-    Args:
-        photo: ``(h, w, 3)`` uint8 RGB.
-        side: The square's, pixels.
-    """
-    # TensorFlow 1's resizing, which is that of the API's graphs.
-    batch = tf.constant(photo[None], tf.float32)
-    resized = tf.compat.v1.image.resize_bilinear(batch, [side, side])
-    return np.asarray(resized)[0] * np.float32(2 / 255) - np.float32(1)
-
-
-@contextlib.contextmanager
-def _named(doing: str) -> Iterator[None]:
-    """Turn what the API raises into an error that names it."""
-    try:
-        yield
-    except (KeyboardInterrupt, BackendError):
-        raise
-    except Exception as error:
-        # TensorFlow's and the API's exceptions have no common base.
-        # Of an error in traced code the first line only says that it is one.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = "" if not lines else lines[-1 if lines[0].startswith("in user code") else 0]
-        message = f"the TF Object Detection API, {doing}: {type(error).__name__}: {told}"
-        raise BackendError(message) from error

@@ -1,8 +1,6 @@
 """Pipeline configurations of the API: ours or a user's as a base, changed, and written.
 
-A configuration of the API's first generation is brought to its second, the only one that runs on
-today's TensorFlow: the feature extractor's Keras twin, and no ``graph_rewriter``, which that has
-not. Needs no TensorFlow.
+Needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ __all__ = [
     "Reader",
     "bases",
     "changed",
-    "modernised",
+    "check_schedule",
     "read_base",
     "records_of",
     "resize",
@@ -37,16 +35,9 @@ _SSD: Final = "model.ssd"
 _RESIZER: Final = f"{_SSD}.image_resizer"
 _ANCHORS: Final = f"{_SSD}.anchor_generator.ssd_anchor_generator"
 _CLASSES: Final = f"{_SSD}.num_classes"
-_EXTRACTOR: Final = f"{_SSD}.feature_extractor.type"
-_KERAS: Final = "_keras"
 _RATE: Final = "learning_rate"
+_COSINE_END: Final = "cosine_decay_learning_rate.total_steps"
 _LEAST: Final = 33
-_OLD_FIELDS: Final = {
-    "fine_tune_checkpoint": "checkpoints of TensorFlow 1 cannot be restored",
-    "from_detection_checkpoint": "it is of such a checkpoint",
-    "freeze_variables": "TensorFlow 2's names differ",
-    "update_trainable_variables": "TensorFlow 2's names differ",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +68,8 @@ class Changes:
         start_whole: Whether from all of it: a checkpoint of the same detector.
         train: What is trained on.
         evaluation: What is evaluated on.
+        fields: Any others, ``path=value`` each, after all of these: ``value`` as the format writes
+            it, in braces of a message, and without one the field is left out.
     """
 
     input_size: int | None = None
@@ -89,6 +82,7 @@ class Changes:
     start_whole: bool = False
     train: Reader | None = None
     evaluation: Reader | None = None
+    fields: Sequence[str] = ()
 
 
 def bases() -> list[str]:
@@ -126,34 +120,6 @@ def read_base(base: str) -> Message:
     return message
 
 
-def modernised(message: Message) -> list[str]:
-    """Bring a configuration of the API's first generation to its second, in place.
-
-    Args:
-        message: A pipeline configuration.
-
-    Returns:
-        What was changed, in words.
-    """
-    notes = []
-    kind = message.get(_EXTRACTOR)
-    if isinstance(kind, str) and not kind.strip("\"'").endswith(_KERAS):
-        twin = kind.strip("\"'") + _KERAS
-        message.set(_EXTRACTOR, quoted(twin))
-        notes.append(f"feature extractor {kind} is {twin!r}: TensorFlow 2 runs no other")
-    if message.clear("graph_rewriter"):
-        notes.append(
-            "graph_rewriter (quantisation-aware training) is left out: TensorFlow 2's loop has "
-            "none; quantise after training"
-        )
-    notes += [
-        f"train_config.{field} is left out: {why}"
-        for field, why in _OLD_FIELDS.items()
-        if message.clear(f"train_config.{field}")
-    ]
-    return notes
-
-
 def changed(message: Message, changes: Changes) -> Message:
     """Change a configuration in place.
 
@@ -175,7 +141,22 @@ def changed(message: Message, changes: Changes) -> Message:
     ):
         if reader is not None:
             message.set(name, _reader(reader, evaluation=name[0] == "e"))
+    for field in changes.fields:
+        _set_field(message, field)
     return message
+
+
+def _set_field(message: Message, field: str) -> None:
+    """Set one field from ``path=value``."""
+    path, equals, value = (part.strip() for part in field.partition("="))
+    name = path.rpartition(".")[2]
+    if not equals or not all(part.isidentifier() for part in path.split(".")):
+        raise ConfigError(f"{field}: write path=value, such as train_config.batch_size=32")
+    text = f"{name} {value}" if value.startswith("{") else f"{name}: {value}"
+    parsed = parse(text if value else "", field)
+    if any(key != name for key, _ in parsed.fields):
+        raise ConfigError(f"{field}: expected one value, or several as [1.0, 2.0]")
+    message.set(path, *parsed.all(name))
 
 
 def steps_of(message: Message) -> int:
@@ -191,6 +172,26 @@ def steps_of(message: Message) -> int:
     if not text.isdecimal():
         raise ConfigError(f"num_steps: expected a number, got {text}")
     return int(text)
+
+
+def check_schedule(message: Message, steps: int) -> None:
+    """Check that a learning rate is left at every step.
+
+    Args:
+        message: A pipeline configuration.
+        steps: How many there shall be.
+
+    Raises:
+        ConfigError: If the schedule ends before: the API would go on with a rate of 0.
+    """
+    for rate in _rates(message):
+        end = str(rate.get(_COSINE_END) or "")
+        if end.isdecimal() and int(end) < steps:
+            raise ConfigError(
+                f"steps: {steps} are more than the {end} over which the learning rate falls to 0; "
+                "'facekit tfod pipeline --steps' writes a longer schedule, and start=RUN_FOLDER "
+                "begins it with what a run has learned"
+            )
 
 
 def records_of(message: Message, part: Literal["train", "eval"]) -> Path:
@@ -219,8 +220,7 @@ def _model(message: Message, changes: Changes) -> None:
     if changes.input_size is not None:
         _check_side(changes.input_size)
         message.set(_RESIZER)
-        for side in ("height", "width"):
-            message.set(f"{_RESIZER}.fixed_shape_resizer.{side}", str(changes.input_size))
+        _set_sides(message, changes.input_size)
     if changes.classes is not None:
         message.set(_CLASSES, str(changes.classes))
     for name, values in (("aspect_ratios", changes.aspect_ratios), ("scales", changes.scales)):
@@ -259,6 +259,11 @@ def resize(message: Message, side: int) -> None:
         base = message.get(f"{_ANCHORS}.base_anchor_{axis}")
         kept = (1.0 if base is None else float(str(base))) * int(str(trained)) / side
         message.set(f"{_ANCHORS}.base_anchor_{axis}", repr(kept))
+    _set_sides(message, side)
+
+
+def _set_sides(message: Message, side: int) -> None:
+    for axis in ("height", "width"):
         message.set(f"{_RESIZER}.fixed_shape_resizer.{axis}", str(side))
 
 
@@ -274,8 +279,8 @@ def _training(message: Message, changes: Changes) -> None:
     if changes.steps is not None:
         message.set("train_config.num_steps", str(changes.steps))
         for rate in _rates(message):
-            if rate.get("cosine_decay_learning_rate.total_steps") is not None:
-                rate.set("cosine_decay_learning_rate.total_steps", str(changes.steps))
+            if rate.get(_COSINE_END) is not None:
+                rate.set(_COSINE_END, str(changes.steps))
                 warm = rate.get("cosine_decay_learning_rate.warmup_steps")
                 if warm is not None and int(str(warm)) >= changes.steps:
                     rate.set("cosine_decay_learning_rate.warmup_steps", str(changes.steps // 10))

@@ -25,7 +25,15 @@ from facekit import datasets, weights
 from facekit.atomic import write_text
 from facekit.errors import ConfigError
 from facekit.tfapi import shims
-from facekit.tfapi.pipeline import Changes, changed, modernised, read_base, records_of, steps_of
+from facekit.tfapi.generations import modernised
+from facekit.tfapi.pipeline import (
+    Changes,
+    changed,
+    check_schedule,
+    read_base,
+    records_of,
+    steps_of,
+)
 from facekit.training import tfod_start
 from facekit.training.foreign import Foreign, ForeignOptions, Job, Outcome
 from facekit.training.tfod_pipeline import CONFIG
@@ -47,7 +55,7 @@ class TfodOptions(ForeignOptions):
     Attributes:
         pipeline: A ``pipeline.config``, or the folder that ``facekit tfod pipeline`` wrote.
         steps: The step to stop at; by default the configuration's ``num_steps``. Its schedule is
-            not changed: ``facekit tfod pipeline --steps`` does that.
+            not changed, and has to reach that far: ``facekit tfod pipeline --steps`` writes it.
         checkpoint_every: Steps between checkpoints, and at most what a kill loses.
         keep: How many checkpoints stay.
         start: Begin with facekit's own weights, ``tiny_ssd`` or the ONNX file of one's own tiny
@@ -82,7 +90,7 @@ class Tfod(Foreign):
         """Look at the configuration and at what it is to start from.
 
         Raises:
-            ConfigError: If the configuration cannot be read, or there are no steps to train.
+            ConfigError: If the configuration cannot be read, or its schedule is not that long.
             WeightsError: If ``start`` cannot be read.
             MissingDependencyError: If the API is not installed.
         """
@@ -96,6 +104,7 @@ class Tfod(Foreign):
         self._steps = options.steps or steps_of(self._message)
         if not self._steps:
             raise ConfigError(f"{place}: says no num_steps: set steps")
+        check_schedule(self._message, self._steps)
         self._start: list[tfod_start.Folded] | Path | None = None
         if options.start is not None and Path(options.start).is_dir():
             self._start = _work(Path(options.start))
@@ -108,19 +117,22 @@ class Tfod(Foreign):
         """Run the API's loop, its evaluation and its exporter; see :class:`Foreign`.
 
         Raises:
-            ConfigError: If all steps are over.
+            ConfigError: If all steps are over, or the run's schedule ends before them.
             BackendError: If the API fails.
         """
-        from facekit.tfapi import export, loop  # noqa: PLC0415 - TensorFlow, after the shims
+        from facekit.tfapi import checkpoints, export, loop  # noqa: PLC0415 - after the shims
 
         options, config = self.options, job.work / CONFIG
         _prepare(job.seed, options.threads)
         for note in self._notes:
             log.info("%s", note)
-        done = loop.last_step(job.work) or 0
+        done = checkpoints.last_step(job.work) or 0
         if done >= self._steps:
             raise ConfigError(f"all {self._steps} steps are over: give more steps")
-        if not done:
+        if done:
+            # What the run began with, whatever has been written where its options point since.
+            check_schedule(read_base(str(config)), self._steps)
+        else:
             self._begin(config, job.work)
         log.info("tfod: steps %d to %d; %s", done, self._steps, job.work)
         stopped = loop.train(
@@ -131,7 +143,7 @@ class Tfod(Foreign):
             keep=options.keep,
             should_stop=job.should_stop,
         )
-        step = loop.last_step(job.work) or 0
+        step = checkpoints.last_step(job.work) or 0
         if stopped:
             return Outcome(step, interrupted=True)
         numbers = {}
@@ -150,7 +162,7 @@ class Tfod(Foreign):
 
     def _begin(self, config: Path, work: Path) -> None:
         """Keep the configuration in the run's folder, and what to start from."""
-        from facekit.tfapi import loop  # noqa: PLC0415 - TensorFlow, after the shims
+        from facekit.tfapi import checkpoints  # noqa: PLC0415 - TensorFlow, after the shims
 
         # The API would draw some of what it evaluates, by a function that Pillow 10 dropped.
         self._message.set("eval_config.num_visualizations", "0")
@@ -158,15 +170,16 @@ class Tfod(Foreign):
         if self._start is None:
             return
         if isinstance(self._start, Path):
-            begun = loop.newest(self._start)
+            begun = checkpoints.newest(self._start)
             if begun is None:
                 raise ConfigError(f"start: {self._start} holds no checkpoint; train first")
-            write_text(config, str(changed(self._message, Changes(start=begun, start_whole=True))))
+            prefix = checkpoints.save_detector(config, begun, work / _START / "ckpt")
+            write_text(config, str(changed(self._message, Changes(start=prefix, start_whole=True))))
             return
-        backbone, side = loop.built_backbone(config)
-        photos = [loop.as_input(photo, side) for photo in self._photos()]
+        backbone, side = checkpoints.built_backbone(config)
+        photos = [checkpoints.as_input(photo, side) for photo in self._photos()]
         tfod_start.fill(backbone, self._start, np.stack(photos))
-        prefix = loop.save_backbone(backbone, work / _START / "ckpt")
+        prefix = checkpoints.save_backbone(backbone, work / _START / "ckpt")
         write_text(config, str(changed(self._message, Changes(start=prefix))))
 
     def _photos(self) -> Iterator[npt.NDArray[np.uint8]]:

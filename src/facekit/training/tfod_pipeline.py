@@ -14,7 +14,8 @@ from facekit.datasets import ImageRecord, Losses
 from facekit.datasets.filter import Rules, filtered
 from facekit.datasets.label_map import text_of
 from facekit.errors import ConfigError
-from facekit.tfapi.pipeline import SHARDS, Changes, Reader, changed, modernised, read_base
+from facekit.tfapi.generations import modernised
+from facekit.tfapi.pipeline import SHARDS, Changes, Reader, changed, read_base
 
 __all__ = ["CONFIG", "Prepared", "prepare"]
 
