@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from torch import nn
 
 from facekit.engines.spec import NetworkSpec
 from facekit.errors import BackendError
+from facekit.quiet import errors_only
 
 __all__ = ["OPSET", "finish", "traced", "write"]
 
@@ -87,7 +86,7 @@ def traced(
         BackendError: If torch's exporter fails.
     """
     try:
-        with _quiet():
+        with errors_only("torch.onnx"), warnings.catch_warnings(action="ignore"):
             program = torch.onnx.export(
                 network,
                 example,
@@ -139,17 +138,3 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
         part.doc_string = ""
     del graph.value_info[:]
     return model
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's talk of its own internals from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from facekit.coexistence import make_peace
 from facekit.errors import BackendError
+from facekit.quiet import errors_only
 from facekit.tfgraphs.tensorflow import SavedModel
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -40,13 +40,9 @@ def write(graph: SavedModel, path: Path) -> None:
         return {name: found[name] for name in kept}
 
     spec = tf.TensorSpec(image.shape, image.dtype, name=image.name)
-    log = logging.getLogger("tf2onnx")
-    level = log.level
-    # Of every function that it cannot fold away, and what it thinks of TensorFlow's version.
-    log.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        # It tells of every function that it cannot fold away, and of TensorFlow's version.
+        with errors_only("tf2onnx"), warnings.catch_warnings(action="ignore"):
             tf2onnx.convert.from_function(
                 tf.function(detect, autograph=False),
                 input_signature=[spec],
@@ -58,5 +54,3 @@ def write(graph: SavedModel, path: Path) -> None:
         text = (str(error).strip().splitlines() or [""])[0]
         message = f"tf2onnx {tf2onnx.__version__} failed: {type(error).__name__}: {text}"
         raise BackendError(message) from error
-    finally:
-        log.setLevel(level)
