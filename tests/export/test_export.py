@@ -19,8 +19,10 @@ from facekit.errors import (
     UnknownNameError,
     WeightsError,
 )
-from facekit.export import _beside, _exporter, export
+from facekit.export import export
+from facekit.export.packages import load_exporter
 from facekit.export.parity import trial_input
+from facekit.export.target import beside
 
 Require = Callable[[str], ModuleType]
 
@@ -176,13 +178,13 @@ def test_a_missing_package_is_named_with_what_installs_it(
     monkeypatch.delitem(sys.modules, f"facekit.export.{missing}", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingDependencyError, match=f"export needs '{missing}'") as caught:
-        _exporter(missing)
+        load_exporter(missing)
     assert caught.value.install == f'pip install "{install}"'
 
 
 def test_a_fault_of_our_own_is_no_missing_package() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"facekit\.export\.nothing"):
-        _exporter("nothing")
+        load_exporter("nothing")
 
 
 def test_a_graph_that_openvino_cannot_read_is_a_backend_error(
@@ -192,7 +194,7 @@ def test_a_graph_that_openvino_cannot_read_is_a_backend_error(
     graph = tmp_path / "net.onnx"
     graph.write_bytes(b"damaged")
     with pytest.raises(BackendError, match=r"net\.onnx: OpenVINO cannot convert it: "):
-        _exporter("openvino").write(graph, tmp_path / "net.xml")
+        load_exporter("openvino").write(graph, tmp_path / "net.xml")
 
 
 def test_a_module_that_torch_cannot_trace_is_a_backend_error(
@@ -204,12 +206,12 @@ def test_a_module_that_torch_cannot_trace_is_a_backend_error(
 
     _, spec = find_spec("tiny_ssd")
     with pytest.raises(BackendError, match="torch cannot export"):
-        _exporter("onnx").write(Wrong(), spec, tmp_path / "net.onnx", {})
+        load_exporter("onnx").write(Wrong(), spec, tmp_path / "net.onnx", {})
 
 
 def test_a_folder_that_refuses_files_is_an_output_error(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match=r"net\.xml: cannot be written: No such file"),
-        _beside(tmp_path / "gone" / "net.xml"),
+        beside(tmp_path / "gone" / "net.xml"),
     ):
         pytest.fail("there is no such folder")

@@ -16,8 +16,9 @@ from facekit.detectors.tiny_ssd import prepare
 from facekit.engines import FloatArray, create_engine
 from facekit.engines.spec import NetworkSpec, find_spec
 from facekit.errors import BackendError, ConfigError, MissingDependencyError, OutputError
-from facekit.export import Scene, _exporter, export
+from facekit.export import Scene, export
 from facekit.export.inputs import _part, inputs_of
+from facekit.export.packages import load_exporter
 from facekit.export.parity import compare_spread
 from facekit.images import RgbImage
 from facekit.types import Detections
@@ -133,7 +134,7 @@ def test_nncf_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.setitem(sys.modules, package, ModuleType(package))
     monkeypatch.setitem(sys.modules, "nncf", None)
     with pytest.raises(MissingDependencyError, match="export needs 'nncf'") as caught:
-        _exporter("quantise")
+        load_exporter("quantise")
     assert caught.value.install == 'pip install "facekit[int8]"'
 
 
@@ -143,7 +144,7 @@ def test_what_nncf_cannot_round_is_a_backend_error(quantiser: ModuleType, tmp_pa
     graph.write_bytes(weights.fetch("tiny_ssd").read_bytes())
     wrong = {"other": np.zeros((1, 3, 300, 300), np.float32)}
     with pytest.raises(BackendError, match=r"net\.onnx: NNCF cannot round it to 8 bits: "):
-        _exporter("quantise").quantise(graph, [wrong])
+        load_exporter("quantise").quantise(graph, [wrong])
 
 
 def test_a_difference_is_a_part_of_the_spread() -> None:

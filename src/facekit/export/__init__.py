@@ -7,12 +7,9 @@ before it gets its name; a file that answers otherwise is dropped.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +20,12 @@ from facekit.engines.spec import NetworkSpec, find_spec, sized
 from facekit.errors import (
     BackendError,
     ConfigError,
-    MissingDependencyError,
     OutputError,
     WeightsError,
 )
 from facekit.export import tfgraph
 from facekit.export.inputs import Inputs, Scene, inputs_of
+from facekit.export.packages import load_exporter, told_packages
 from facekit.export.parity import (
     DEFAULT_TOLERANCE,
     ParityReport,
@@ -36,9 +33,9 @@ from facekit.export.parity import (
     compare_spread,
     trial_input,
 )
+from facekit.export.target import beside, check_source, checked_target
 from facekit.export.whole import find_whole, written_by
 from facekit.registry import Backend, Role
-from facekit.tfgraphs import INSTALL_TENSORFLOW
 
 __all__ = [
     "DEFAULT_TOLERANCE",
@@ -55,15 +52,6 @@ ROUNDED_TOLERANCE = 0.05
 INT8_TOLERANCE = 0.25
 """With arithmetic in 8 bits, trained networks' outputs move by a tenth of their own spread."""
 
-_INSTALL = 'pip install "facekit[export]"'
-_PACKAGES = {
-    "onnx": _INSTALL,
-    "onnxscript": _INSTALL,
-    "openvino": 'pip install "facekit[openvino]"',
-    "nncf": 'pip install "facekit[int8]"',
-    "tensorflow": INSTALL_TENSORFLOW,
-    "tf2onnx": 'pip install "facekit[tfod_export]"',
-}
 _ALL_BITS = 32
 
 
@@ -121,7 +109,7 @@ def export(
     if (name, role or "detector") == (tfgraph.NAME, "detector"):
         plain = weights_bits == _ALL_BITS and int8 is None and not with_nms and config is None
         return _export_graph(weights, out, photo, tolerance, plain=plain)
-    target = _checked_target(out)
+    target = checked_target(out)
     found = find_whole(name, role)
     if found is not None:
         if weights_bits != _ALL_BITS or int8 is not None or with_nms:
@@ -137,18 +125,18 @@ def export(
         reason = f"weights in {weights_bits} bits are written to .onnx alone, and not with int8"
         raise OutputError(f"{target}: {reason}")
     source = weights_files.resolve(weights, default=backend.name)
-    _check_source(source, target, copied=int8 is not None or with_nms)
+    check_source(source, target, copied=int8 is not None or with_nms)
     engine = spec.load(source)
     spec = sized(spec, engine)
     inputs = None if int8 is None else inputs_of(backend, source, spec, int8)
     accepted = _tolerance(weights_bits, inputs) if tolerance is None else tolerance
-    with _beside(target) as folder:
+    with beside(target) as folder:
         written = folder / target.name
         _write(engine, source, spec, written)
         if weights_bits != _ALL_BITS:
-            _exporter("weights_bits").store_in_8_bits(written)
+            load_exporter("weights_bits").store_in_8_bits(written)
         if inputs is not None:
-            _exporter("quantise").quantise(written, inputs.used)
+            load_exporter("quantise").quantise(written, inputs.used)
         report = ParityReport(
             backend=backend.name,
             source=str(source),
@@ -158,7 +146,7 @@ def export(
         )
         _accepted(report)
         if with_nms:
-            _exporter("suppression").add(written, spec, trial_input(spec, photo)[0])
+            load_exporter("suppression").add(written, spec, trial_input(spec, photo)[0])
         # The .bin first: the .xml is what a reader opens.
         for file in sorted(folder.iterdir()):
             file.replace(target.with_name(file.name))
@@ -174,10 +162,10 @@ def _export_whole(
 ) -> ParityReport:
     """Write a detector's whole work as one file; see `export`."""
     source = weights_files.resolve(weights, default=backend.name)
-    exporter = _exporter("onnx")
-    with _beside(target) as folder:
+    onnx = load_exporter("onnx")
+    with beside(target) as folder:
         written = folder / target.name
-        report = written_by(backend, graph, source, written, exporter, target=target, **compared)
+        report = written_by(backend, graph, source, written, onnx, target=target, **compared)
         _accepted(report)
         written.replace(target)
     return report
@@ -201,7 +189,7 @@ def _export_graph(
         raise OutputError(f"{target}: {tfgraph.NAME} is exported to .onnx, as it is, alone")
     if weights is None:
         raise WeightsError(tfgraph.NAME, "has no weights of its own: name a SavedModel's folder")
-    with _beside(target) as folder, _told_packages():
+    with beside(target) as folder, told_packages():
         written = folder / target.name
         report = tfgraph.export_graph(
             Path(weights), written, target, photo=photo, tolerance=tolerance
@@ -222,19 +210,6 @@ def _accepted(report: ParityReport) -> None:
         raise BackendError(
             f"{report.target}: not written: {report}; raise the tolerance if that will do"
         )
-
-
-def _checked_target(out: str | os.PathLike[str]) -> Path:
-    """Check where and what shall be written, before any work.
-
-    Raises:
-        OutputError: If the suffix is of no export, or the place cannot be written.
-    """
-    target = atomic.check_writable(out)
-    if target.suffix.lower() not in {".onnx", ".xml"}:
-        reason = f"weights are exported to .onnx or .xml, not {target.suffix!r}"
-        raise OutputError(f"{target}: {reason}")
-    return target
 
 
 def _tolerance(weights_bits: int, inputs: Inputs | None) -> float:
@@ -265,71 +240,16 @@ def _differences(
     return {"compared_on": described, "differences": found, "of_spread": True}
 
 
-def _check_source(source: Path, target: Path, *, copied: bool) -> None:
-    """Refuse weights that cannot become the target.
-
-    Raises:
-        WeightsError: If they cannot.
-    """
-    wanted = target.suffix.lower()
-    graphs = () if wanted == ".onnx" and not copied else (".onnx",)
-    readable = (*SUFFIXES["torch"], *graphs)
-    if source.suffix.lower() not in readable:
-        raise WeightsError(source, f"only {', '.join(readable)} can be exported to {wanted}")
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Give a temporary folder on the target's file system.
-
-    Raises:
-        OutputError: If files cannot be written there.
-    """
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as folder:
-            yield Path(folder)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
-
-
 def _write(engine: Any, source: Path, spec: NetworkSpec, target: Path) -> None:  # noqa: ANN401 - torch's engine has its module
     """Write the source's weights in the target's format; from torch to OpenVINO goes by ONNX."""
     graph = source
     if source.suffix.lower() in SUFFIXES["torch"]:
         graph = target.with_suffix(".onnx")
-        _exporter("onnx").write(engine.network, spec, graph, dict(engine.metadata))
+        load_exporter("onnx").write(engine.network, spec, graph, dict(engine.metadata))
     if graph.suffix.lower() == target.suffix.lower():
         if graph == source:
             shutil.copyfile(source, target)
         return
-    _exporter("openvino").write(graph, target)
+    load_exporter("openvino").write(graph, target)
     if graph != source:
         graph.unlink()
-
-
-def _exporter(module: str) -> Any:  # noqa: ANN401 - a module
-    """Import the part that needs the exporters' packages.
-
-    Raises:
-        MissingDependencyError: If one is not installed.
-    """
-    with _told_packages():
-        return importlib.import_module(f"{__name__}.{module}")
-
-
-@contextlib.contextmanager
-def _told_packages() -> Iterator[None]:
-    """Say how a package is installed that something within lacks.
-
-    Raises:
-        MissingDependencyError: If one is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _PACKAGES:
-            raise
-        raise MissingDependencyError("export", missing, _PACKAGES[missing]) from error
