@@ -178,7 +178,7 @@ def tf_models(session: nox.Session) -> None:
     _install(session, "tf_models")
     # Its other tasks want 2 GB more; and tf-keras the build of TensorFlow for GPUs.
     session.install("--no-deps", *others)
-    packages = "tensorflow,tf_keras,official,orbit,gin,cv2,immutabledict,matplotlib,six"
+    packages = "tensorflow,tf_keras,official,orbit,gin,immutabledict,matplotlib,six"
     require = f"{packages},tensorflow_datasets,pycocotools,google_crc32c"
     # Two are as much as one: all wait for the one run.
     _pytest(session, "-n", "1", "tests/training/test_tf_models.py", require=require)

@@ -63,7 +63,6 @@ FOREIGN: Final[dict[str, Needs]] = {
     "mmdet": _as_detector("mmdet"),
     "tf_models": Needs(
         (
-            "cv2",
             "gin",
             "immutabledict",
             "matplotlib",
