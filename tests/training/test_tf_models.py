@@ -149,8 +149,9 @@ def test_the_export_is_read_with_tensorflows_own_boxes(
     for i, found in enumerate(detector.detect(pair)):
         count = int(own["num_detections"][i])
         assert set(own["detection_classes"][i, :count]) == {1}, "0 is the background"
-        # 400 rows became 128 pixels.
-        boxes = own["detection_boxes"][i, :count][:, [1, 0, 3, 2]] * (400 / 128)
+        # 400 rows became 128 pixels, and 340 columns 108.8: 109.
+        scale = np.tile([340 / 109, 400 / 128], 2)
+        boxes = own["detection_boxes"][i, :count][:, [1, 0, 3, 2]] * scale
         assert len(found) == count >= 50
         np.testing.assert_allclose(found.scores, own["detection_scores"][i, :count], atol=1e-6)
         np.testing.assert_allclose(found.boxes, boxes, rtol=0, atol=1e-4)
