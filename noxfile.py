@@ -47,6 +47,7 @@ OBJECT_DETECTION = (
     "tf-slim==1.1.0",
 )
 TFOD_TESTS = "tests/detectors/test_tfod*.py"
+TF_MODELS = ("tensorflow-cpu~=2.20.0", "tf-keras~=2.20.0", "tf-models-official==2.20.0")
 # What OpenCV draws, reads, resizes or finds.
 OPENCV_TESTS = (
     "tests/detectors",
@@ -167,6 +168,23 @@ def tfod(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def tf_models(session: nox.Session) -> None:
+    """tf-models-official's RetinaNet on MobileNetV2: trained, exported, loaded by `tfod`.
+
+    By itself, because it wants the TensorFlow before the one that `tfod` runs on.
+    """
+    tensorflow, *others = TF_MODELS
+    session.install(tensorflow)
+    _install(session, "tf_models")
+    # Its other tasks want 2 GB more; and tf-keras the build of TensorFlow for GPUs.
+    session.install("--no-deps", *others)
+    packages = "tensorflow,tf_keras,official,orbit,gin,immutabledict,matplotlib,six"
+    require = f"{packages},tensorflow_datasets,pycocotools,google_crc32c"
+    # Two are as much as one: all wait for the one run.
+    _pytest(session, "-n", "1", "tests/training/test_tf_models.py", require=require)
+
+
+@nox.session(python=OLDEST)
 def supervision(session: nox.Session) -> None:
     """The conversion to supervision's result type."""
     _install(session, "supervision")
@@ -200,6 +218,9 @@ def coverage(session: nox.Session) -> None:
         session.warn("the tfod session has not run: its modules are left out")
         omitted += ["*/facekit/tfapi/*", "*/training/tfod*", "*/cli/tfod*"]
         omitted += ["*/facekit/tfgraphs/*", "*/facekit/coexistence.py", "*/detectors/tfod.py"]
+    if "tf_models" not in measured:
+        session.warn("the tf_models session has not run: its modules are left out")
+        omitted += ["*/training/tf_models*"]
     session.run("coverage", "report", *([f"--omit={','.join(omitted)}"] if omitted else []))
 
 

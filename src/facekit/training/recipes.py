@@ -33,6 +33,7 @@ RECIPES: Final[dict[str, str]] = {
     "landmarks": "facekit.training.landmarks:Landmarks",
     "mmdet": "facekit.training.mmdet:MMDetTraining",
     "ssd": "facekit.training.ssd:Ssd",
+    "tf_models": "facekit.training.tf_models:TfModels",
     "tfod": "facekit.training.tfod:Tfod",
 }
 """Name to ``module:Class``."""
@@ -60,6 +61,22 @@ def _as_detector(name: str, *more: str) -> Needs:
 FOREIGN: Final[dict[str, Needs]] = {
     "detectron2": _as_detector("detectron2", "tensorboard"),
     "mmdet": _as_detector("mmdet"),
+    "tf_models": Needs(
+        (
+            "gin",
+            "immutabledict",
+            "matplotlib",
+            "official",
+            "orbit",
+            "pycocotools",
+            "six",
+            "tensorflow",
+            "tensorflow_datasets",
+            "tf_keras",
+        ),
+        'pip install "facekit[tf_models]" "tensorflow~=2.20.0" && pip install --no-deps '
+        'tf-models-official==2.20.0 "tf-keras~=2.20.0"',
+    ),
     "tfod": Needs(
         ("object_detection", "onnx", "tensorflow", "tf_keras", "tf_slim"),
         'pip install "facekit[tfod_train]" "tensorflow~=2.21.0" && pip install --no-deps '
