@@ -236,7 +236,10 @@ class _Evil:
 @pytest.mark.parametrize(
     ("value", "word"),
     [
-        ({"model": {"a": _Evil()}, "__author__": "x"}, "refused: it asks for .*system"),
+        (
+            {"model": {"a": _Evil()}, "__author__": "x"},
+            r"weights\.pkl: refused: it asks for .*system",
+        ),
         ([1, 2], "expected a dict, got list"),
         ({"model": [], "__author__": "x"}, "holds no weights by name"),
         ({"model": {"a": 1}, "__author__": "x"}, "holds no arrays by name"),

@@ -108,15 +108,26 @@ REFUSED = [
     ({"RESNETS": {"RES5_DILATION": 2}}, "DC5"),
     ({"PROPOSAL_GENERATOR": {"NAME": "RRPN"}}, "rotated boxes"),
     ({"ANCHOR_GENERATOR": {"NAME": "RotatedAnchorGenerator"}}, "rotated boxes"),
+    ({"ROI_HEADS": {"NAME": "RROIHeads"}}, "rotated boxes"),
     ({"ROI_HEADS": {"NAME": "CascadeROIHeads"}}, "Cascade R-CNN"),
     ({"KEYPOINT_ON": True}, "keypoints"),
     ({"RESNETS": {"DEFORM_ON_PER_STAGE": [False, True, True, True]}}, "deformable"),
     ({"LOAD_PROPOSALS": True}, "proposals from files"),
     ({"ROI_BOX_HEAD": {"USE_SIGMOID_CE": True}}, "sigmoids"),
     ({"BACKBONE": {"NAME": "build_retinanet_resnet_fpn_backbone"}}, r"MODEL\.BACKBONE\.NAME is"),
+    ({"FPN": {"IN_FEATURES": ["res3", "res4", "res5"]}}, r"MODEL\.FPN\.IN_FEATURES is"),
+    ({"PROPOSAL_GENERATOR": {"NAME": "MyRPN"}}, r"MODEL\.PROPOSAL_GENERATOR\.NAME is"),
+    ({"ANCHOR_GENERATOR": {"NAME": "Mine"}}, r"MODEL\.ANCHOR_GENERATOR\.NAME is"),
+    ({"RPN": {"HEAD_NAME": "MyHead"}}, r"MODEL\.RPN\.HEAD_NAME is"),
+    ({"RPN": {"IN_FEATURES": ["p3", "p4", "p5", "p6", "p7"]}}, r"MODEL\.RPN\.IN_FEATURES is"),
+    ({"ROI_HEADS": {"NAME": "PointRendROIHeads"}}, r"MODEL\.ROI_HEADS\.NAME is"),
+    ({"ROI_HEADS": {"IN_FEATURES": ["p3", "p4", "p5"]}}, r"MODEL\.ROI_HEADS\.IN_FEATURES is"),
+    ({"ROI_BOX_HEAD": {"NAME": "MyHead"}}, r"MODEL\.ROI_BOX_HEAD\.NAME is"),
     ({"ROI_MASK_HEAD": {"NAME": "PointRendMaskHead"}}, r"MODEL\.ROI_MASK_HEAD\.NAME is"),
     ({"ANCHOR_GENERATOR": {"SIZES": [[32], [64]]}}, "for one level or for five"),
+    ({"ANCHOR_GENERATOR": {"ASPECT_RATIOS": [[0.5], [1.0]]}}, "for one level or for five"),
     ({"ANCHOR_GENERATOR": {"SIZES": [[32, 40], [64], [128], [256], [512]]}}, "different numbers"),
+    ({"ANCHOR_GENERATOR": {"ASPECT_RATIOS": [[1.0]] * 4 + [[1.0, 2.0]]}}, "different numbers"),
     ({"ROI_BOX_HEAD": {"NUM_FC": 0}}, "has no layers"),
 ]
 
@@ -125,6 +136,44 @@ REFUSED = [
 def test_models_that_the_network_cannot_be(read: Any, model: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigError, match=f"{word}.*; supported are Faster and Mask R-CNN"):
         read({"MODEL": model})
+
+
+# What the model zoo's Base-RCNN-C4.yaml and Base-RCNN-DilatedC5.yaml have of their own.
+C4 = """
+MODEL:
+  META_ARCHITECTURE: "GeneralizedRCNN"
+  RPN: {PRE_NMS_TOPK_TEST: 6000, POST_NMS_TOPK_TEST: 1000}
+  ROI_HEADS: {NAME: "Res5ROIHeads"}
+VERSION: 2
+"""
+DC5 = """
+MODEL:
+  META_ARCHITECTURE: "GeneralizedRCNN"
+  RESNETS: {OUT_FEATURES: ["res5"], RES5_DILATION: 2}
+  RPN: {IN_FEATURES: ["res5"], PRE_NMS_TOPK_TEST: 6000, POST_NMS_TOPK_TEST: 1000}
+  ROI_HEADS: {NAME: "StandardROIHeads", IN_FEATURES: ["res5"]}
+  ROI_BOX_HEAD: {NAME: "FastRCNNConvFCHead", NUM_FC: 2, POOLER_RESOLUTION: 7}
+VERSION: 2
+"""
+
+
+@pytest.mark.parametrize(("text", "word"), [(C4, "C4 model, without an FPN"), (DC5, r"\(DC5\)")])
+def test_the_zoos_other_bases_are_refused(read: Any, text: str, word: str) -> None:
+    with pytest.raises(ConfigError, match=rf"mine\.yaml: .*{word}.*; supported are"):
+        read(text)
+
+
+def test_a_chain_of_bases_ends(read: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "COCO"
+    (folder / "a.yaml").write_text("_BASE_: b.yaml\n")
+    (folder / "b.yaml").write_text("_BASE_: a.yaml\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml: _BASE_ leads in a circle"):
+        read("_BASE_: a.yaml")
+    for step in range(20):
+        (folder / f"{step}.yaml").write_text(f"_BASE_: {step + 1}.yaml\n")
+    (folder / "20.yaml").write_text(BASE)
+    with pytest.raises(ConfigError, match="leads in a circle"):
+        read("_BASE_: 0.yaml")
 
 
 @pytest.mark.parametrize(
