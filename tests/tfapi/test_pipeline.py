@@ -109,23 +109,23 @@ def test_readers_and_a_start(tmp_path: Path) -> None:
 
 
 def test_any_field_is_set_or_left_out() -> None:
-    generator = "{num_layers: 6 min_scale: 0.2 max_scale: 0.95 aspect_ratios: [1.0, 2.0, 0.5]}"
+    generator = "{num_layers: 4 scales: [0.07, 0.2, 0.38, 0.7] aspect_ratios: [0.55, 0.85]}"
     message = changed(
         read_base("tuned"),
         Changes(
             steps=300,
             fields=[
                 f"{ANCHORS}={generator}",
-                "model.ssd.feature_extractor.num_layers = 6",
+                "model.ssd.feature_extractor.num_layers = 4",
                 "train_config.fine_tune_checkpoint='a=b'",
                 "train_config.data_augmentation_options=",
                 "train_config.num_steps=20",
             ],
         ),
     )
-    assert message.all(f"{ANCHORS}.aspect_ratios") == ["1.0", "2.0", "0.5"]
-    assert message.get(f"{ANCHORS}.scales") is None
-    assert message.get("model.ssd.feature_extractor.num_layers") == "6"
+    assert message.all(f"{ANCHORS}.aspect_ratios") == ["0.55", "0.85"]
+    assert message.get(f"{ANCHORS}.min_scale") is None
+    assert message.get("model.ssd.feature_extractor.num_layers") == "4"
     assert message.get("train_config.fine_tune_checkpoint") == "'a=b'"
     assert message.get("train_config.data_augmentation_options") is None
     assert steps_of(message) == 20
