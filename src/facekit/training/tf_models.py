@@ -18,6 +18,7 @@ from facekit.datasets.label_map import read_label_map, text_of
 from facekit.datasets.records import FACE
 from facekit.errors import ConfigError
 from facekit.tfapi.pipeline import SHARDS
+from facekit.training import tensorflow_start
 from facekit.training import tf_models_loop as loop
 from facekit.training.foreign import Foreign, Job, Outcome
 from facekit.training.tf_models_options import TfModelsOptions
@@ -63,7 +64,7 @@ class TfModels(Foreign):
             BackendError: If the package fails.
         """
         options = self.options
-        loop.prepare(job.seed, options.threads)
+        tensorflow_start.prepare(job.seed, options.threads)
         done = loop.last_step(job.work)
         if done >= options.steps:
             raise ConfigError(f"all {options.steps} steps are over: give more steps")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import tensorflow as tf
-import tf_keras
 from official.core import exp_factory, task_factory, train_lib, train_utils
 from official.modeling import optimization
 from official.vision.configs import backbones, common, decoders, retinanet
@@ -20,13 +18,14 @@ from official.vision.configs import backbones, common, decoders, retinanet
 # Importing it tells the package's registry of tasks about it.
 from official.vision.tasks import retinanet as _task  # noqa: F401
 
-from facekit.errors import BackendError
+from facekit.tfapi.failures import named
 
-__all__ = ["Experiment", "Settings", "configured", "export", "last_step", "log", "prepare", "train"]
+__all__ = ["Experiment", "Settings", "configured", "export", "last_step", "log", "train"]
 
 Experiment = Any
 """The package's ``ExperimentConfig``."""
 
+_PACKAGE: Final = "tf-models-official"
 _AT_ONCE: Final = 10
 """Steps in one call of TensorFlow at most: between two of them a run can be stopped."""
 _SHUFFLED: Final = 1000
@@ -145,23 +144,6 @@ def _data(settings: Settings, files: Sequence[Path], *, training: bool) -> Any: 
     )
 
 
-def prepare(seed: int, threads: int) -> None:
-    """Seed TensorFlow, and bound its threads, which it allows before its first operation only.
-
-    Args:
-        seed: Of every random choice.
-        threads: CPU threads; 0 leaves it to TensorFlow.
-    """
-    tf_keras.utils.set_random_seed(seed)
-    if not threads:
-        return
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:
-        log.warning("threads: TensorFlow runs already in this process and keeps its own number")
-
-
 def last_step(folder: Path) -> int:
     """Return the step of a folder's newest checkpoint; 0 where there is none.
 
@@ -198,7 +180,7 @@ def train(
         BackendError: If the package fails, for instance by a loss that is no number.
     """
     numbers: dict[str, float] = {}
-    with _named("training"):
+    with named("training", _PACKAGE):
         strategy = tf.distribute.get_strategy()
         runner = train_lib.OrbitExperimentRunner(
             strategy,
@@ -226,7 +208,7 @@ def train(
             runner.checkpoint_manager.save(checkpoint_number=int(step), check_interval=False)
             return True, numbers
     if measure:
-        with _named("measuring"):
+        with named("measuring", _PACKAGE):
             found = runner.controller.evaluate(steps=-1)
         numbers |= {name: float(found[name]) for name in found if name.startswith(("AP", "AR"))}
     return False, numbers
@@ -252,7 +234,7 @@ def export(experiment: Experiment, checkpoints: Path, folder: Path) -> None:
 
     scratch = folder.with_name(f".{folder.name}")
     shutil.rmtree(scratch, ignore_errors=True)
-    with _named("exporting"):
+    with named("exporting", _PACKAGE):
         export_saved_model_lib.export_inference_graph(
             input_type="image_tensor",
             batch_size=None,
@@ -263,19 +245,3 @@ def export(experiment: Experiment, checkpoints: Path, folder: Path) -> None:
         )
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
-
-
-@contextlib.contextmanager
-def _named(doing: str) -> Iterator[None]:
-    """Turn what the package raises into an error that names it."""
-    try:
-        yield
-    except (KeyboardInterrupt, BackendError):
-        raise
-    except Exception as error:
-        # TensorFlow's and the package's exceptions have no common base.
-        # Of an error in traced code the first line only says that it is one.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = "" if not lines else lines[-1 if lines[0].startswith("in user code") else 0]
-        message = f"tf-models-official, {doing}: {type(error).__name__}: {told}"
-        raise BackendError(message) from error

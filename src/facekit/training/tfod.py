@@ -34,7 +34,7 @@ from facekit.tfapi.pipeline import (
     records_of,
     steps_of,
 )
-from facekit.training import tfod_start
+from facekit.training import tensorflow_start, tfod_start
 from facekit.training.foreign import Foreign, ForeignOptions, Job, Outcome
 from facekit.training.tfod_pipeline import CONFIG
 
@@ -123,7 +123,7 @@ class Tfod(Foreign):
         from facekit.tfapi import checkpoints, export, loop  # noqa: PLC0415 - after the shims
 
         options, config = self.options, job.work / CONFIG
-        _prepare(job.seed, options.threads)
+        tensorflow_start.prepare(job.seed, options.threads)
         for note in self._notes:
             log.info("%s", note)
         done = checkpoints.last_step(job.work) or 0
@@ -200,17 +200,3 @@ def _work(run: Path) -> Path:
 def _place(start: str) -> Path | str:
     """Return what ``weights`` understands: a path where it looks like one, else a name."""
     return Path(start) if Path(start).suffix else start
-
-
-def _prepare(seed: int, threads: int) -> None:
-    """Seed TensorFlow, and bound its threads, which it allows before its first op only."""
-    import tensorflow as tf  # noqa: PLC0415 - after the shims
-
-    tf.keras.utils.set_random_seed(seed)
-    if not threads:
-        return
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:
-        log.warning("threads: TensorFlow runs already in this process and keeps its own number")
