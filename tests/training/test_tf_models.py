@@ -200,6 +200,7 @@ def made(folder: Path, astronaut: npt.NDArray[Any]) -> Path:
         ({"label_map": "nothing"}, "label_map: no such file: nothing"),
         ({"label_map": "empty"}, "label_map: empty: names no class"),
         ({"levels": [5, 3]}, r"levels: expected two from 2 to 7 in order, got \(5, 3\)"),
+        ({"levels": [3, 6]}, "a multiple of 64, the stride of level 6, got 224: give 256, or end "),
         ({"zoom": [0, 1]}, r"zoom: expected two factors in order, got \(0\.0, 1\.0\)"),
         ({"steps": 0}, "steps: Input should be greater than or equal to 1"),
         ({"stepps": 1}, "unknown option 'stepps', did you mean 'steps'"),

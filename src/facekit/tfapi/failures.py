@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,6 +12,7 @@ from facekit.errors import BackendError, ConfigError
 __all__ = ["API", "named"]
 
 API: Final = "the TF Object Detection API"
+_RAISED: Final = re.compile(r"[A-Za-z_.]*(?:Error|Exception): (.+)")
 
 
 @contextlib.contextmanager
@@ -30,8 +32,19 @@ def named(doing: str, trainer: str = API) -> Iterator[None]:
         raise
     except Exception as error:
         # TensorFlow's exceptions and theirs have no common base.
-        # Of an error in traced code the first line only says that it is one.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = "" if not lines else lines[-1 if lines[0].startswith("in user code") else 0]
+        told = _told(str(error))
         message = f"{trainer}, {doing}: {type(error).__name__}: {told}"
         raise BackendError(message) from error
+
+
+def _told(text: str) -> str:
+    """Return the line of an error's text that says what is wrong.
+
+    Of an error in traced code the first line only says that it is one; Keras has one such text
+    in another, and after the innermost error what the layer was called with.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines or not lines[0].startswith("in user code"):
+        return lines[0] if lines else ""
+    raised = [found[1] for line in lines if (found := _RAISED.match(line))]
+    return raised[-1] if raised else lines[-1]

@@ -48,6 +48,13 @@ class TfModels(Foreign):
         lowest, highest = options.levels
         if not 2 <= lowest <= highest <= 7:  # noqa: PLR2004 - what MobileNetV2 and the pyramid have
             raise ConfigError(f"levels: expected two from 2 to 7 in order, got {options.levels}")
+        side, stride = options.input_size, 2**highest
+        if side % stride:
+            # The package pads photos to the next multiple, and then refuses them.
+            raise ConfigError(
+                f"input_size: expected a multiple of {stride}, the stride of level {highest}, got "
+                f"{side}: give {side + -side % stride}, or end levels lower"
+            )
         if not 0 < options.zoom[0] <= options.zoom[1]:
             raise ConfigError(f"zoom: expected two factors in order, got {options.zoom}")
         self._train = _files("records", options.records)

@@ -21,9 +21,9 @@ class TfModelsOptions(ForeignOptions):
             nothing is measured.
         label_map: The labels and their numbers; by default ``label_map.pbtxt`` beside the records,
             else one class, ``face``.
-        input_size: The side of the square that photos are fitted into, pixels.
-        levels: The pyramid's lowest and highest map, of stride ``2 ** level``; the input is padded
-            to a multiple of the highest stride.
+        input_size: The side of the square that photos are fitted into, pixels: a multiple of the
+            highest map's stride.
+        levels: The pyramid's lowest and highest map, of stride ``2 ** level``.
         anchor_size: The side of each map's smallest anchor, in strides.
         anchor_scales: Anchors of each shape between one map and the next.
         aspect_ratios: Widths of anchors over their heights.
@@ -46,7 +46,7 @@ class TfModelsOptions(ForeignOptions):
     validation: Path | None = None
     label_map: Path | None = None
     input_size: int = Field(default=224, ge=64)
-    levels: tuple[int, int] = (3, 6)
+    levels: tuple[int, int] = (3, 5)
     anchor_size: float = Field(default=2.0, gt=0)
     anchor_scales: int = Field(default=3, ge=1)
     aspect_ratios: tuple[float, ...] = Field(default=(0.75,), min_length=1)
