@@ -281,6 +281,7 @@ def contenders(
     found.append(Contender("face-alignment", peers, FACE_ALIGNMENT, weights))
     for name, engine, options in (
         ("facekit torch f32", "torch", ""),
+        ("facekit torch f32 fast", "torch", "fast=True"),
         ("facekit onnxruntime f32", "onnxruntime", ""),
         ("facekit openvino f32", "openvino", ""),
         ("facekit openvino bf16", "openvino", "precision='bf16'"),
@@ -336,7 +337,8 @@ def report(workers: Sequence[Worker], threads: int) -> None:
         print(f"{name}: {by_name[name].best:.3f} s, {speed / 1e9:.0f} GFLOP/s, {share:.0%} of it")
     decoding = by_name["decode + nms"].best
     print(f"decode + nms: {decoding * 1e3:.1f} ms, {decoding / whole.best:.2%} of detect")
-    for name in ("facekit openvino bf16", "facekit torch bf16", "facekit openvino int8", *bases):
+    rounded = ("torch f32 fast", "openvino bf16", "torch bf16", "openvino int8")
+    for name in (*(f"facekit {one}" for one in rounded), *bases):
         if name in by_name:
             print(f"{name}: {cost(by_name[name].found, whole.found)}")
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from facekit import Detections, FaceAnalyzer, create_classifier, draw_faces, write_image
 from facekit.classifiers.s3fd import prepare
 from facekit.cli.app import app
-from facekit.errors import WeightsError
+from facekit.errors import ConfigError, WeightsError
 
 NETWORKS = Path(__file__).parents[1] / "data" / "networks"
 WEIGHTS = NETWORKS / "s3fd_classifier.onnx"
@@ -81,6 +81,11 @@ def test_wrong_weights_are_refused_in_one_line(weights: Path, reason: str) -> No
     with pytest.raises(WeightsError, match=reason) as caught:
         create_classifier("s3fd", weights=weights)
     assert "\n" not in str(caught.value)
+
+
+def test_onnxruntime_is_not_made_fast() -> None:
+    with pytest.raises(ConfigError, match="than its own: leave out `fast`"):
+        create_classifier("s3fd", weights=WEIGHTS, fast=True)
 
 
 @pytest.mark.parametrize(

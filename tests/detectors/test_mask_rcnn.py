@@ -90,6 +90,37 @@ def test_boxes_scores_classes_and_masks_are_detectron2s(
     assert masks.any(axis=(1, 2)).all()
 
 
+def test_fast_boxes_and_masks_are_detectron2s(
+    files: Files, photo: Photo, recorded: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # For the whole process, which other tests share.
+    monkeypatch.setattr("facekit.engines.torch.keep_memory", lambda: None)
+    # The recorded network and its maps are too small for it.
+    for least in ("_LEAST_CHANNELS", "_LEAST_TILES"):
+        monkeypatch.setattr(f"facekit.networks.winograd.{least}", 1)
+    detector = build(files, fast=True)
+    (found,) = detector.detect([photo])
+    np.testing.assert_allclose(found.boxes, recorded["boxes"], rtol=0, atol=0.01)
+    np.testing.assert_allclose(found.scores, recorded["scores"], rtol=0, atol=1e-4)
+    masks = np.unpackbits(recorded["masks"], axis=2).astype(bool)
+    for got, want in zip(found.masks, masks, strict=True):
+        pixels = got.to_mask()
+        assert (pixels & want).sum() >= 0.999 * (pixels | want).sum()
+    convs = [one for one in detector.run.network.modules() if hasattr(one, "_conv_forward")]
+    used = [one for one in convs if "_conv_forward" in vars(one) and one._conv_forward._kernels]
+    # All that are not in groups: four of the pyramid, the proposals', four of the masks.
+    assert len(used) == 9
+
+
+def test_fast_is_pytorchs_on_a_cpu(files: Files, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="fast is for CPUs: leave it out on device 'cuda'"):
+        build(files, fast=True, device="cuda")
+    exported = tmp_path / "faces.onnx"
+    exported.touch()
+    with pytest.raises(ConfigError, match="no `config`, no `device`, no `fast`"):
+        facekit.create_detector("mask_rcnn", weights=exported, fast=True)
+
+
 def test_proposals_are_detectron2s(
     torch: Any, files: Files, photo: Photo, recorded: dict[str, Any]
 ) -> None:

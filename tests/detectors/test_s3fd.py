@@ -80,6 +80,27 @@ def test_faces_are_upstreams(
     np.testing.assert_allclose(found.boxes, golden[:, :4], atol=1e-3)
 
 
+def test_fast_faces_are_upstreams(
+    seeded: Path, astronaut: Image, require: Require, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # For the whole process, which other tests share.
+    kept: list[bool] = []
+    monkeypatch.setattr("facekit.engines.torch.keep_memory", lambda: kept.append(True))
+    used = require("facekit.networks.winograd")
+    golden = np.load(GOLDEN / "s3fd_astronaut.npz")["clcarwin"]
+    detector: Any = build(weights=seeded, score_threshold=0.05, fast=True)
+    convolutions = list(used.convolutions(detector._engine.network))
+    assert kept == [True]
+    assert len(convolutions) == 11
+    assert convolutions[0].weight.stride()[1] == 1, "channels last"
+    (found,) = detector.detect([astronaut[:384, 100:420]])
+    assert len(found) == len(golden) > 5
+    np.testing.assert_allclose(found.scores, golden[:, 4], atol=1e-5)
+    np.testing.assert_allclose(found.boxes, golden[:, :4], atol=1e-3)
+    made: list[Any] = [one._conv_forward for one in convolutions]
+    assert sum(bool(one._kernels) for one in made) > 5
+
+
 # The maps.
 
 
@@ -447,6 +468,11 @@ def test_in_8_bits_it_finds_the_face_at_every_size(
         (full,), (rounded,) = (one.detect([photo]) for one in (build(), build(weights=target)))
         assert len(full) == len(rounded) == 1
         assert box_maths.iou(full.boxes, rounded.boxes)[0, 0] > 0.8
+
+
+def test_onnxruntime_is_not_made_fast() -> None:
+    with pytest.raises(ConfigError, match="engine 'onnxruntime' has no faster arithmetic"):
+        build(fast=True)
 
 
 def test_onnxruntime_has_no_half_precision() -> None:

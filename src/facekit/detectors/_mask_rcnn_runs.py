@@ -101,6 +101,7 @@ def open_checkpoint(
     score_threshold: float | None,
     device: str,
     threads: int,
+    fast: bool = False,
 ) -> Any:  # noqa: ANN401 - a TorchRun, whose module needs PyTorch
     """Return PyTorch's run of a checkpoint.
 
@@ -110,6 +111,7 @@ def open_checkpoint(
         score_threshold: Boxes must score higher; by default as the configuration says.
         device: As PyTorch names it.
         threads: CPU threads of the whole process; 0 leaves them.
+        fast: Whether to spend memory on speed.
 
     Raises:
         MissingDependencyError: If PyTorch is not installed.
@@ -124,7 +126,7 @@ def open_checkpoint(
     if score_threshold is None:
         score_threshold = read.settings().box.score_threshold
     return torch_run.TorchRun(
-        path, read, score_threshold=score_threshold, device=device, threads=threads
+        path, read, score_threshold=score_threshold, device=device, threads=threads, fast=fast
     )
 
 

@@ -12,6 +12,7 @@ from facekit.detectors._mask_rcnn_checkpoint import load_checkpoint
 from facekit.detectors._mask_rcnn_config import Detectron2Config
 from facekit.detectors._mask_rcnn_images import Raw
 from facekit.engines import FloatArray
+from facekit.engines.torch import make_fast
 from facekit.errors import BackendError, ConfigError
 from facekit.networks.mask_rcnn import MaskRCNN, padded_size
 
@@ -34,6 +35,7 @@ class TorchRun:
         score_threshold: float,
         device: str,
         threads: int,
+        fast: bool = False,
     ) -> None:
         """Build the network and load the weights.
 
@@ -43,6 +45,7 @@ class TorchRun:
             score_threshold: Boxes must score higher.
             device: As PyTorch names it.
             threads: CPU threads of the whole process; 0 leaves them.
+            fast: See :func:`facekit.engines.torch.make_fast`.
 
         Raises:
             WeightsError: If the weights are damaged or of another network.
@@ -59,6 +62,8 @@ class TorchRun:
             self.network.to(self._device)
         except (RuntimeError, AssertionError) as error:
             raise BackendError(f"device {device!r}: {_first_line(error)}") from error
+        if fast:
+            make_fast(self.network)
         if threads:
             torch.set_num_threads(threads)
 

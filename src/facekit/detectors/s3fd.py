@@ -96,6 +96,9 @@ class S3FD:
                 fit 3.7 megapixels and bounding-box voting.
             precision: ``bf16`` halves the time where the processor has it (engines ``openvino``
                 and ``torch``), and moves boxes by about a pixel.
+            fast: With the engine ``torch``, in float32: nearly twice the speed for more memory,
+                which the process keeps. Layers of many channels are computed by Winograd's
+                algorithm, and boxes move by less than 0.01 px.
             batch_size: Images of one forward pass, at most; they must be of one size.
             max_pixels: Pixels of one forward pass, at most; each takes 0.5 to 0.7 kB.
         """
@@ -106,6 +109,7 @@ class S3FD:
         min_face: float | None = Field(default=None, ge=1)
         protocol: Protocol = "single"
         precision: Precision = "f32"
+        fast: bool = False
         batch_size: int = Field(default=8, ge=1)
         max_pixels: int = Field(default=4_194_304, ge=2_097_152)
 
@@ -140,6 +144,7 @@ class S3FD:
             engine=options.engine,
             threads=options.threads,
             precision=options.precision,
+            fast=options.fast,
         )
         layout = self._engine.metadata.get("facekit.layout", "s3fd")
         if layout not in _LAYOUTS:

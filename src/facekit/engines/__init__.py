@@ -38,6 +38,9 @@ _CLASSES: Mapping[EngineName, str] = {
     "torch": "TorchEngine",
 }
 
+_FAST: frozenset[EngineName] = frozenset({"torch"})
+"""The engines that have a faster arithmetic in float32, at the cost of memory."""
+
 _PRECISE: frozenset[EngineName] = frozenset({"openvino", "torch"})
 """The engines that also compute in bfloat16."""
 
@@ -83,6 +86,7 @@ def create_engine(
     network: str | None,
     threads: int = 0,
     precision: Precision = "f32",
+    fast: bool = False,
 ) -> Engine:
     """Load weights into the engine that their suffix names.
 
@@ -95,9 +99,10 @@ def create_engine(
             where there is none.
         threads: CPU threads of one call; 0 leaves it to the engine.
         precision: What the network computes in; arrays go in and come out as float32.
+        fast: Whether to take more memory, and sums that are rounded otherwise, for speed.
 
     Raises:
-        ConfigError: If the engine does not compute in that precision.
+        ConfigError: If the engine does not compute in that precision, or has nothing faster.
         WeightsError: If the file is missing, damaged, of an unknown suffix or of another network.
         MissingDependencyError: If the engine's package is not installed.
     """
@@ -110,6 +115,11 @@ def create_engine(
             others = " or ".join(sorted(_PRECISE))
             raise ConfigError(f"engine {name!r} computes in f32, not {precision}: use {others}")
         options["precision"] = precision
+    if fast:
+        if name not in _FAST:
+            message = f"engine {name!r} has no faster arithmetic than its own: leave out `fast`"
+            raise ConfigError(f"{message}, or give {' or '.join(sorted(_FAST))} its weights")
+        options["fast"] = True
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:

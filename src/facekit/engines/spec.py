@@ -50,6 +50,7 @@ class NetworkSpec:
         engine: EngineName | None = None,
         threads: int = 0,
         precision: Precision = "f32",
+        fast: bool = False,
     ) -> Engine:
         """Load weights of this network; see :func:`facekit.engines.create_engine`.
 
@@ -58,9 +59,10 @@ class NetworkSpec:
             engine: Overrides what the suffix says.
             threads: CPU threads of one call; 0 leaves it to the engine.
             precision: What the network computes in.
+            fast: Whether to take more memory, and sums that are rounded otherwise, for speed.
 
         Raises:
-            ConfigError: If the engine does not compute in that precision.
+            ConfigError: If the engine does not compute in that precision, or has nothing faster.
             WeightsError: If the file is missing, damaged or of another network.
             MissingDependencyError: If the engine's package is not installed.
         """
@@ -72,6 +74,7 @@ class NetworkSpec:
             network=self.network,
             threads=threads,
             precision=precision,
+            fast=fast,
         )
 
 

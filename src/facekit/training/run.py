@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from facekit.errors import ConfigError, TrainingError
+from facekit.memory import held_memory
 from facekit.training.bar import watched
 from facekit.training.checkpoints import State
 from facekit.training.config import TrainConfig
@@ -16,7 +17,6 @@ from facekit.training.engine import Engine
 from facekit.training.epochs import Keeper, gave_up
 from facekit.training.folder import RunFolder
 from facekit.training.logs import Logs
-from facekit.training.memory import held_memory
 from facekit.training.meter import LossMeter
 from facekit.training.opening import opened
 from facekit.training.quiet import quiet_frameworks

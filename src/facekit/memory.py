@@ -1,8 +1,8 @@
-"""Memory that a run on the CPU took, and takes again at the next step.
+"""Memory that a network on the CPU took, and takes again at the next layer or step.
 
 By default glibc asks the system for every block above 32 MiB, and gives it back when it is freed:
-at each step the system clears the same gigabytes anew, page by page, before the network may write
-them. Blocks held from step to step spare that; no number that is computed changes.
+each time the system clears the same blocks anew, page by page, before the network may write them.
+Blocks that are held spare that; no number that is computed changes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["held_memory"]
+__all__ = ["held_memory", "keep_memory"]
 
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
@@ -24,12 +24,33 @@ _NEVER: Final = -1
 _DEFAULTS: Final = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20}
 """glibc's own; of its thresholds, which follow the blocks freed so far, the largest."""
 
+_HELD: Final = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _NEVER}
+
 _USERS_OWN: Final = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+
+
+class _Kept:
+    """Whether the process was told to hold its memory for good."""
+
+    told = False
+
+
+def keep_memory() -> None:
+    """Hold freed memory for this process's next use, for as long as it lives.
+
+    Does nothing where `held_memory` does nothing.
+    """
+    libc = _glibc()
+    if libc is not None:
+        _set(libc, _HELD)
+        _Kept.told = True
 
 
 @contextlib.contextmanager
 def held_memory(*, wanted: bool = True) -> Iterator[None]:
     """Hold freed memory for this process's next use; give it back at the end.
+
+    Where `keep_memory` was told to, what is freed later is held still.
 
     Does nothing without glibc, and where the environment already chooses how memory is managed.
 
@@ -40,11 +61,12 @@ def held_memory(*, wanted: bool = True) -> Iterator[None]:
     if libc is None:
         yield
         return
-    _set(libc, {_MMAP_MAX: 0, _TRIM_THRESHOLD: _NEVER})
+    _set(libc, _HELD)
     try:
         yield
     finally:
-        _set(libc, _DEFAULTS)
+        if not _Kept.told:
+            _set(libc, _DEFAULTS)
         libc.malloc_trim(0)
 
 

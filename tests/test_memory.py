@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from facekit.training import memory
-from facekit.training.memory import held_memory
+from facekit import memory
+from facekit.memory import held_memory
 
 if sys.platform != "linux":
     pytest.skip("only glibc's malloc has these options", allow_module_level=True)
@@ -54,20 +53,34 @@ def test_the_end_gives_back_what_was_held() -> None:
     assert resident() < held - BLOCK // 2
 
 
+KEPT = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from facekit.memory import held_memory, keep_memory
+from tests.test_memory import BLOCK, PAGE, pages_of_a_block
+assert pages_of_a_block() and pages_of_a_block() >= BLOCK // PAGE
+keep_memory()
+pages_of_a_block()
+assert pages_of_a_block() < BLOCK // PAGE // 8
+with held_memory():
+    pages_of_a_block()
+pages_of_a_block()
+assert pages_of_a_block() < BLOCK // PAGE // 8, "a run that is over does not end it"
+"""
+
+
+def test_memory_is_kept_for_good_where_it_is_asked_for() -> None:
+    root = Path(__file__).parents[1]
+    # In a process of its own: the others of this one would keep theirs, too.
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT, str(root)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", ["MALLOC_MMAP_MAX_", "GLIBC_TUNABLES", "LD_PRELOAD"])
 def test_a_choice_of_the_users_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "anything")
     assert memory._glibc() is None
     with held_memory():
         pages_of_a_block()
-
-
-def test_a_run_on_the_cpu_holds_its_memory_unless_told_not_to(
-    tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[int] = []
-    monkeypatch.setattr(memory, "_set", lambda _, options: told.append(options[memory._MMAP_MAX]))
-    tiny("held", epochs=1)
-    assert told == [0, memory._DEFAULTS[memory._MMAP_MAX]]
-    tiny("not", epochs=1, hold_memory=False)
-    assert len(told) == 2
