@@ -52,6 +52,21 @@ def test_it_is_torchvisions(  # noqa: PLR0917 - what varies
     torch.testing.assert_close(found, want, rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("centre", "inside"), [(8.0, True), (8.1, False), (-1.0, True), (-1.1, False)]
+)
+def test_a_point_on_the_border_is_within(ops: Any, centre: float, inside: bool) -> None:
+    import torch
+
+    from facekit.networks.roi_align import roi_align_rows
+
+    level = torch.ones(1, 6, 8, 8).to(memory_format=torch.channels_last)
+    boxes = torch.tensor([[0, centre - 0.5, 2, centre + 0.5, 3]])
+    found = roi_align_rows(level, boxes, 1, scale=1, sampling_ratio=1, aligned=False)
+    assert found.unique().tolist() == [float(inside)]
+    torch.testing.assert_close(found, ops.roi_align(level, boxes, 1, sampling_ratio=1))
+
+
 def test_no_regions_are_none(ops: Any) -> None:
     import torch
 
