@@ -21,9 +21,9 @@ def maps(torch: Any, count: int, size: tuple[int, int]) -> Any:
 
 
 def regions(torch: Any, count: int, images: int, reach: float) -> Any:
-    """Some within the map, some beyond its border, some of no length."""
+    """Some within the map, some beyond its border, some of next to no length."""
     corners = torch.rand(count, 2) * (reach + 40) - 20
-    lengths = torch.rand(count, 2).square() * reach - 2
+    lengths = torch.rand(count, 2).square() * reach
     which = torch.randint(0, images, (count, 1)).float()
     return torch.cat([which, corners, corners + lengths], dim=1)
 

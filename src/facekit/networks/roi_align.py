@@ -39,7 +39,7 @@ def roi_align_rows(
     lengths = corners[:, 2:] - corners[:, :2]
     if not aligned:
         lengths = lengths.clamp(min=1.0)
-    points = (lengths / side).ceil().clamp(min=0).to(torch.int64)
+    points = (lengths / side).ceil().to(torch.int64)
     if sampling_ratio > 0:
         points = torch.full_like(points, sampling_ratio)
     found = table.new_zeros(len(regions), side, side, level.shape[1])
