@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from facekit.config import validate_options
-from facekit.training.classify_layers import compare_layers
-from facekit.training.classify_options import ClassifyOptions
+from facekit.training.classify.layers import compare_layers
+from facekit.training.classify.options import ClassifyOptions
 from facekit.training.sources import read_config
 
 FACES = (32, 64, 128, 256)

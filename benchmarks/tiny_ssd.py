@@ -60,7 +60,7 @@ def by_mmdet(path: Path, photo: RgbImage, threads: int, folder: Path) -> Callabl
     import torch  # noqa: PLC0415 - optional
 
     from facekit.mmlab.migrate import migrate  # noqa: PLC0415 - beside it
-    from facekit.training import ssd_weights  # noqa: PLC0415 - torch
+    from facekit.training.detection import ssd_weights  # noqa: PLC0415 - torch
 
     # Makes mmdet importable where its compiled ops lack, and knows the tiny SSD's parts.
     importlib.import_module("facekit.mmlab.predictor")

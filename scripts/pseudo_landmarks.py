@@ -26,8 +26,8 @@ import onnxruntime
 from facekit import datasets, images
 from facekit.boxes import BoxTransform, iou
 from facekit.datasets import FaceRecord, ImageRecord
-from facekit.training.landmark_faces import canonical_square
-from facekit.training.landmark_warp import MIRRORED_68
+from facekit.training.landmarks.faces import canonical_square
+from facekit.training.landmarks.warp import MIRRORED_68
 
 Array = npt.NDArray[np.floating]
 

@@ -139,7 +139,8 @@ def require_detectron2(require: Require) -> None:
 def old_mmdet_checkpoint(require: Require, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped tiny SSD as MMDetection 1.x wrote checkpoints."""
     torch, _ = require("torch"), require("onnx")
-    state = importlib.import_module("facekit.training.ssd_weights").load("tiny_ssd").state_dict()
+    weights = importlib.import_module("facekit.training.detection.ssd_weights")
+    state = weights.load("tiny_ssd").state_dict()
     state["bbox_head.loss_weights"] = torch.zeros(2)
     path = tmp_path_factory.mktemp("checkpoint") / "epoch_70.pth"
     torch.save({"state_dict": state, "meta": {"CLASSES": ["face"], "epoch": 70}}, path)

@@ -188,8 +188,8 @@ def test_features_kept_are_those_that_are_computed_anew(run: Run) -> None:
 
 
 def test_views_vary(faces: Path, detector: Path) -> None:
-    from facekit.training.classify import Classify
-    from facekit.training.classify_options import ClassifyOptions
+    from facekit.training.classify.options import ClassifyOptions
+    from facekit.training.classify.recipe import Classify
     from facekit.training.keys import ItemKey
 
     options = ClassifyOptions(
@@ -236,8 +236,8 @@ def test_the_published_shapes(training: None, tmp_path: Path, faces: Path) -> No
     from safetensors.torch import save_file
 
     from facekit.networks.s3fd import S3FD
-    from facekit.training.classify import Classify
-    from facekit.training.classify_options import ClassifyOptions
+    from facekit.training.classify.options import ClassifyOptions
+    from facekit.training.classify.recipe import Classify
 
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in S3FD().state_dict().items()}
@@ -301,8 +301,8 @@ def test_a_sheet_is_written(run: Run) -> None:
 
 
 def test_layers_are_compared_by_face_scale(faces: Path, detector: Path) -> None:
-    from facekit.training.classify_layers import compare_layers
-    from facekit.training.classify_options import ClassifyOptions
+    from facekit.training.classify.layers import compare_layers
+    from facekit.training.classify.options import ClassifyOptions
 
     options = ClassifyOptions(
         data=str(faces), label="light", weights=detector, input_size=64, head="average"

@@ -30,7 +30,7 @@ def photos(tmp_path: Path, astronaut: Image) -> Path:
 
 
 def samples(folder: Path, text: str, column: str = "label", **options: Any) -> Any:
-    from facekit.training.classify_data import read_samples
+    from facekit.training.classify.data import read_samples
 
     (folder / "labels.csv").write_text(text)
     return read_samples(str(folder / "labels.csv"), column=column, **options)
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_one_line(photos: Path, text: str, reason: str) -> None
 
 
 def test_any_dataset_format(photos: Path) -> None:
-    from facekit.training.classify_data import read_samples
+    from facekit.training.classify.data import read_samples
 
     (photos / "faces.csv").write_text(
         "file_name,width,height,x_min,y_min,x_max,y_max,class_name,mood\n"
@@ -121,7 +121,7 @@ def test_any_dataset_format(photos: Path) -> None:
 
 
 def test_a_group_is_never_divided(photos: Path) -> None:
-    from facekit.training.classify_data import split_samples
+    from facekit.training.classify.data import split_samples
 
     rows = "".join(
         f"{name},{i},0,9,9,p\n" for i in range(4) for name in ("a.jpg", "b.jpg", "c.png")
@@ -134,7 +134,7 @@ def test_a_group_is_never_divided(photos: Path) -> None:
 
 
 def test_a_label_that_is_only_in_the_test_is_told(photos: Path) -> None:
-    from facekit.training.classify_data import targets_of
+    from facekit.training.classify.data import targets_of
 
     read = samples(photos, "Image_Name,label\na.jpg,cat\nb.jpg,dog\n")
     assert targets_of(read, ("cat", "dog")) == [[0], [1]]

@@ -41,7 +41,7 @@ def middle(image: Array) -> Array:
 
 
 def test_mirroring_twice_is_nothing_and_fits_a_symmetric_face() -> None:
-    from facekit.training.landmark_warp import MIRRORED_68
+    from facekit.training.landmarks.warp import MIRRORED_68
 
     np.testing.assert_array_equal(MIRRORED_68[MIRRORED_68], np.arange(68))
     mean = np.array(MEAN_SHAPE_68)
@@ -52,7 +52,7 @@ def test_mirroring_twice_is_nothing_and_fits_a_symmetric_face() -> None:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("grown", [1, 5])
 def test_points_move_with_the_pixels(seed: int, grown: int) -> None:
-    from facekit.training.landmark_warp import Jitter, cut_crop, jittered_matrix
+    from facekit.training.landmarks.warp import Jitter, cut_crop, jittered_matrix
 
     random = np.random.default_rng(seed)
     square = np.array([95.0, 95.0, 110.0]) * grown
@@ -67,8 +67,8 @@ def test_points_move_with_the_pixels(seed: int, grown: int) -> None:
 
 
 def test_the_plain_crop_is_the_landmarkers(astronaut: Array) -> None:
-    from facekit.training.landmark_faces import Face
-    from facekit.training.landmark_warp import plain_crop
+    from facekit.training.landmarks.faces import Face
+    from facekit.training.landmarks.warp import plain_crop
 
     grey = astronaut[..., 1].copy()
     points = shape((224.0, 120.0), 95.0)
@@ -86,7 +86,7 @@ def test_the_tutorials_turn_moves_points_with_the_pixels() -> None:
     import torch
     from torchvision import tv_tensors
 
-    from facekit.training.landmark_items import Plain
+    from facekit.training.landmarks.items import Plain
 
     turn = Plain(brightness=0, contrast=0, saturation=0, hue=0, degrees=30).transform()
     ways = []
@@ -103,9 +103,9 @@ def test_the_tutorials_turn_moves_points_with_the_pixels() -> None:
 
 def test_a_crop_is_its_keys_alone_and_mirrored_faces_change_names() -> None:
     from facekit.training.keys import ItemKey
-    from facekit.training.landmark_faces import Face
-    from facekit.training.landmark_items import Crops, Pool, Stage
-    from facekit.training.landmark_warp import Jitter
+    from facekit.training.landmarks.faces import Face
+    from facekit.training.landmarks.items import Crops, Pool, Stage
+    from facekit.training.landmarks.warp import Jitter
 
     face = Face("a", dot((190, 190), 95, 95), shape())
     jitter = Jitter(shift=0, scale=0, degrees=0, stretch=0, shear=0, mirror=1)
@@ -124,8 +124,8 @@ def test_a_crop_is_its_keys_alone_and_mirrored_faces_change_names() -> None:
 
 def test_sources_have_their_shares_over_the_run() -> None:
     from facekit.training.keys import ItemKey
-    from facekit.training.landmark_faces import Face
-    from facekit.training.landmark_items import Crops, Pool, Stage
+    from facekit.training.landmarks.faces import Face
+    from facekit.training.landmarks.items import Crops, Pool, Stage
 
     dark, bright = (np.full((190, 190), level, dtype=np.uint8) for level in (0, 255))
     pools = [
@@ -159,7 +159,7 @@ def test_the_loss_is_finite_on_odd_faces(odd: str, tmp_path: Path) -> None:
     import torch
 
     from facekit.training.keys import ItemKey
-    from facekit.training.landmarks import Landmarks
+    from facekit.training.landmarks.recipe import Landmarks
 
     points, size = ODD[odd]
     spec = dataset(tmp_path, [points], size)

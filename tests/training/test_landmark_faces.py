@@ -34,7 +34,7 @@ def annotated(x: float, y: float, side: float, **changes: Any) -> FaceRecord:
 
 
 def test_the_pixels_around_a_face_are_kept_and_its_points_with_them(tmp_path: Path) -> None:
-    from facekit.training.landmark_faces import read_faces
+    from facekit.training.landmarks.faces import read_faces
 
     image = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
     (face,) = read_faces(write(tmp_path, image, annotated(250.25, 100.5, 60.0)), root=tmp_path)
@@ -49,7 +49,7 @@ def test_the_pixels_around_a_face_are_kept_and_its_points_with_them(tmp_path: Pa
 
 
 def test_large_faces_are_shrunk(tmp_path: Path) -> None:
-    from facekit.training.landmark_faces import read_faces
+    from facekit.training.landmarks.faces import read_faces
 
     image = np.zeros((1200, 1200, 3), dtype=np.uint8)
     (face,) = read_faces(write(tmp_path, image, annotated(600.0, 600.0, 800.0)), root=tmp_path)
@@ -58,7 +58,7 @@ def test_large_faces_are_shrunk(tmp_path: Path) -> None:
 
 
 def test_faces_that_cannot_be_learnt_from_are_passed_over(tmp_path: Path) -> None:
-    from facekit.training.landmark_faces import read_faces
+    from facekit.training.landmarks.faces import read_faces
 
     image = np.zeros((100, 100, 3), dtype=np.uint8)
     bare = FaceRecord(box=(1, 1, 50, 50))
@@ -69,7 +69,7 @@ def test_faces_that_cannot_be_learnt_from_are_passed_over(tmp_path: Path) -> Non
 
 
 def test_a_dataset_that_does_not_know_its_images_is_refused(tmp_path: Path) -> None:
-    from facekit.training.landmark_faces import read_faces
+    from facekit.training.landmarks.faces import read_faces
 
     (tmp_path / "faces.csv").write_text("x", encoding="utf-8")
     spec = write(tmp_path, np.zeros((60, 60, 3), np.uint8), annotated(30, 30, 20))

@@ -19,7 +19,7 @@ def off_by(pixels: float) -> tuple[Any, Any]:
 
 
 def test_wing_is_logarithmic_near_zero_and_linear_far_away() -> None:
-    from facekit.training.landmark_losses import wing_loss
+    from facekit.training.landmarks.losses import wing_loss
 
     assert float(wing_loss(*off_by(0))) == 0
     assert float(wing_loss(*off_by(4))) == pytest.approx(10 * math.log(3), rel=1e-4)
@@ -30,7 +30,7 @@ def test_wing_is_logarithmic_near_zero_and_linear_far_away() -> None:
 
 
 def test_the_other_losses() -> None:
-    from facekit.training.landmark_losses import LOSSES
+    from facekit.training.landmarks.losses import LOSSES
 
     assert float(LOSSES["mse"](*off_by(22.4))) == pytest.approx(0.01, rel=1e-4)
     assert float(LOSSES["smooth_l1"](*off_by(1))) == pytest.approx(0.25, rel=1e-3)
@@ -47,7 +47,7 @@ def crops() -> Any:
 def test_light_keeps_grey_levels_in_range_and_is_its_seeds() -> None:
     import torch
 
-    from facekit.training.landmark_light import Light, relight
+    from facekit.training.landmarks.light import Light, relight
 
     light = Light(coarse=0.5, blur=0.5, noise=0.5, cover=0.5)
     before = crops()
@@ -67,7 +67,7 @@ def test_light_keeps_grey_levels_in_range_and_is_its_seeds() -> None:
 def test_each_change_reaches_its_share_and_leaves_the_rest(share: str) -> None:
     import torch
 
-    from facekit.training.landmark_light import Light, relight
+    from facekit.training.landmarks.light import Light, relight
 
     nothing = {"gamma": 0, "contrast": 0, "brightness": 0, "slope": 0}
     nothing |= {"coarse": 0, "blur": 0, "noise": 0, "cover": 0}

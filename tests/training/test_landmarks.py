@@ -89,7 +89,7 @@ def test_the_tutorial_preset_is_the_tutorials() -> None:
 @pytest.mark.parametrize("preset", ["tutorial", "default", "finetune", "gpu"])
 def test_presets_are_options_of_the_recipe(preset: str, eight: Path) -> None:
     from facekit.training.keys import ItemKey
-    from facekit.training.landmarks import Landmarks
+    from facekit.training.landmarks.recipe import Landmarks
     from facekit.training.sources import read_config
 
     options = read_config(f"landmarks:{preset}").options
@@ -150,8 +150,8 @@ def test_a_network_that_shrinks_its_input(eight: Path, tmp_path: Path) -> None:
     from facekit.landmarkers.resnet18 import SPEC
     from facekit.training.checkpoints import save_weights
     from facekit.training.keys import ItemKey
-    from facekit.training.landmark_warp import plain_crop
-    from facekit.training.landmarks import Landmarks
+    from facekit.training.landmarks.recipe import Landmarks
+    from facekit.training.landmarks.warp import plain_crop
 
     options = {"data": source(eight), "shrink": 2, "augmentation": "none", "light": None}
     recipe = Landmarks(Landmarks.Options(**options))
@@ -181,7 +181,7 @@ def test_it_goes_on_from_weights(eight: Path, tmp_path: Path) -> None:
     import torch
 
     from facekit.training.checkpoints import save_weights
-    from facekit.training.landmarks import Landmarks
+    from facekit.training.landmarks.recipe import Landmarks
 
     recipe = Landmarks(Landmarks.Options(data=source(eight)))
     first = recipe.network()
@@ -205,7 +205,7 @@ def test_it_goes_on_from_weights(eight: Path, tmp_path: Path) -> None:
 def test_stages_out_of_order_are_refused(stages: list[dict[str, Any]]) -> None:
     from pydantic import ValidationError
 
-    from facekit.training.landmarks import Landmarks
+    from facekit.training.landmarks.recipe import Landmarks
 
     with pytest.raises(ValidationError, match="stages end one after the other"):
         Landmarks.Options(data="coco:a.json", stages=stages)
@@ -217,7 +217,7 @@ def test_it_goes_on_from_the_shipped_weights(eight: Path, require: Any) -> None:
     import torch
 
     from facekit.training.keys import ItemKey
-    from facekit.training.landmarks import Landmarks
+    from facekit.training.landmarks.recipe import Landmarks
     from facekit.training.sources import read_config
 
     options = read_config("landmarks:finetune").options
@@ -267,7 +267,7 @@ def test_shipped_weights_want_their_own_options(
 ) -> None:
     require("onnx")
     from facekit.errors import ConfigError
-    from facekit.training.landmarks import Landmarks
+    from facekit.training.landmarks.recipe import Landmarks
 
     values = {"data": source(eight), "weights": "resnet18", "norms": "fixed", "shrink": 2}
     with pytest.raises(ConfigError, match=message):

@@ -103,8 +103,8 @@ def values(data: str, tmp_path: Path) -> dict[str, Any]:
 
 def recipe(values: dict[str, Any], **changes: Any) -> Any:
     from facekit.training.config import TrainConfig
-    from facekit.training.mask_rcnn import MaskRCNNRecipe
-    from facekit.training.rcnn_options import MaskRCNNOptions
+    from facekit.training.mask_rcnn.options import MaskRCNNOptions
+    from facekit.training.mask_rcnn.recipe import MaskRCNNRecipe
 
     config = TrainConfig.from_mapping({**values, **changes})
     return MaskRCNNRecipe(MaskRCNNOptions.model_validate(config.options))
@@ -121,7 +121,7 @@ def test_losses_and_gradients_are_detectron2s(training: None, astronaut: Image) 
 
     from facekit.detectors._mask_rcnn_config import parse_config
     from facekit.networks.mask_rcnn import MaskRCNN
-    from facekit.training.rcnn_losses import Sampling, Truth, losses
+    from facekit.training.mask_rcnn.losses import Sampling, Truth, losses
 
     config = yaml.safe_load(SEEDED["CONFIG"])
     config["MODEL"]["ROI_HEADS"]["NUM_CLASSES"] = 1
@@ -157,7 +157,7 @@ def test_losses_and_gradients_are_detectron2s(training: None, astronaut: Image) 
 
 
 def test_masks_are_nearly_detectron2s() -> None:
-    from facekit.training.rcnn_masks import rasterised
+    from facekit.training.mask_rcnn.masks import rasterised
 
     cells = rasterised((ellipse(FACES[0][0]),), (90, 70, 180, 200), 28)
     assert np.abs(cells.sum(axis=1) - STORED["mask_rows"]).max() <= 1
@@ -165,7 +165,7 @@ def test_masks_are_nearly_detectron2s() -> None:
 
 
 def test_masks_take_several_polygons_and_turns() -> None:
-    from facekit.training.rcnn_masks import box_outline, rasterised
+    from facekit.training.mask_rcnn.masks import box_outline, rasterised
 
     left, right = (box_outline(np.array(box, np.float32)) for box in ((0, 0, 1, 4), (3, 0, 4, 4)))
     row = [True, False, False, True]
@@ -192,7 +192,7 @@ def test_deltas_lead_from_box_to_face(training: None) -> None:  # noqa: ARG001 -
 def test_matching(training: None) -> None:  # noqa: ARG001 - asks for the packages
     import torch
 
-    from facekit.training.rcnn_match import leave_out, match, sample
+    from facekit.training.mask_rcnn.match import leave_out, match, sample
 
     faces = torch.tensor([[0.0, 0, 10, 10], [100, 100, 104, 104]])
     boxes = torch.tensor([[0.0, 0, 10, 9], [0, 0, 10, 5], [0, 0, 30, 30], [98, 98, 108, 108]])
@@ -215,9 +215,9 @@ def test_matching(training: None) -> None:  # noqa: ARG001 - asks for the packag
 
 def test_a_face_stays_on_its_pixels(values: dict[str, Any]) -> None:
     """Boxes, ignored ones and outlines go with the pixels, mirrored or not; blue comes first."""
+    from facekit.training.detection.photos import Photo
     from facekit.training.keys import ItemKey
-    from facekit.training.rcnn_views import Views
-    from facekit.training.ssd_photos import Photo
+    from facekit.training.mask_rcnn.views import Views
 
     pixels = np.full((100, 200, 3), 60, np.uint8)
     pixels[20:60, 120:160] = (255, 0, 0)
@@ -266,7 +266,7 @@ def test_it_learns_and_the_checkpoint_detects(
 ) -> None:
     import csv
 
-    from facekit.training.rcnn_release import release
+    from facekit.training.mask_rcnn.release import release
 
     result = trained(values, epochs=12)
     with result.folder.log.open() as log:
@@ -314,7 +314,7 @@ def test_perfect_answers_have_an_ap_of_one(values: dict[str, Any]) -> None:
 
     from facekit.detectors._mask_rcnn_images import Input
     from facekit.networks.mask_rcnn import Instances
-    from facekit.training.rcnn_measure import average_precisions, detect
+    from facekit.training.mask_rcnn.measure import average_precisions, detect
 
     made = recipe(values, held_out=0.5)
     photos, size = made._held_out, Input(96, 128, bgr=True)
@@ -383,7 +383,7 @@ def test_bad_models_are_one_line(values: dict[str, Any]) -> None:
 
 
 def test_the_tutorials_solver(training: None) -> None:  # noqa: ARG001 - asks for the packages
-    from facekit.training.mask_rcnn import MaskRCNNRecipe
+    from facekit.training.mask_rcnn.recipe import MaskRCNNRecipe
     from facekit.training.schedules import Clock, rate
     from facekit.training.sources import presets, read_config
 

@@ -189,7 +189,7 @@ def job(work: Path, *, stop_at: int | None = None, resume: bool = False) -> Job:
 
 
 def test_a_stop_is_kept_and_gone_on_with(options: dict[str, Any], tmp_path: Path) -> None:
-    module = importlib.import_module("facekit.training.mmdet")
+    module = importlib.import_module("facekit.training.mmdet.recipe")
     recipe = module.MMDetTraining(module.MMDetOptions(**options))
     stopped: Outcome = recipe.train(job(tmp_path / "work", stop_at=3))
     assert (stopped.interrupted, stopped.step) == (True, 3)

@@ -14,7 +14,7 @@ from facekit import datasets, images
 from facekit.datasets.records import FaceRecord, ImageRecord
 from facekit.errors import ConfigError, DatasetError
 from facekit.training.data_source import DataSource
-from facekit.training.mmdet_data import Faces
+from facekit.training.mmdet.data import Faces
 
 
 @pytest.fixture

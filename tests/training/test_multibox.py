@@ -21,7 +21,8 @@ CONTINUOUS = np.array([0, 0, 1, 1])
 
 
 def parts() -> tuple[Any, Any]:
-    return importlib.import_module("torch"), importlib.import_module("facekit.training.multibox")
+    multibox = importlib.import_module("facekit.training.detection.multibox")
+    return importlib.import_module("torch"), multibox
 
 
 def boxes_of(random: np.random.Generator, count: int, side: float = 300) -> Floats:

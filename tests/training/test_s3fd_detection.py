@@ -60,7 +60,7 @@ def run(photos: str, tmp_path: Path) -> Callable[..., Any]:
 
 
 def photo(pixels: Image, *boxes: tuple[float, float, float, float]) -> Any:
-    from facekit.training.ssd_photos import Photo
+    from facekit.training.detection.photos import Photo
 
     return Photo("photo", pixels, np.array(boxes, np.float32), np.zeros(len(boxes), bool))
 
@@ -74,7 +74,7 @@ def test_anchors_are_where_the_network_has_cells(
     import torch
 
     from facekit.networks.s3fd import S3FD
-    from facekit.training.s3fd_anchors import anchors
+    from facekit.training.s3fd_detection.anchors import anchors
 
     found = anchors(height, width)
     logits, _ = S3FD(1 / 32)(torch.zeros(1, 3, height, width))
@@ -90,8 +90,8 @@ def test_cells_stand_for_the_boxes_that_the_detector_reads(
     import torch
 
     from facekit.detectors import _s3fd_maps
-    from facekit.training.multibox import decode
-    from facekit.training.s3fd_anchors import anchors
+    from facekit.training.detection.multibox import decode
+    from facekit.training.s3fd_detection.anchors import anchors
 
     priors = anchors(200, 320)
     deltas = torch.randn(len(priors), 4, generator=torch.Generator().manual_seed(0))
@@ -102,7 +102,7 @@ def test_cells_stand_for_the_boxes_that_the_detector_reads(
 
 
 def test_a_face_stays_on_its_pixels(training: None) -> None:  # noqa: ARG001 - asks for the packages
-    from facekit.training.s3fd_views import Views
+    from facekit.training.s3fd_detection.views import Views
 
     pixels = np.full((300, 400, 3), 60, np.uint8)
     pixels[100:180, 220:280] = (255, 0, 0)
@@ -124,7 +124,7 @@ def test_a_face_stays_on_its_pixels(training: None) -> None:  # noqa: ARG001 - a
 
 def test_faces_come_in_every_anchors_size(training: None) -> None:  # noqa: ARG001 - asks for the packages
     """Data-anchor sampling: a face of 100 px is shown from 8 px up, at most one anchor larger."""
-    from facekit.training.s3fd_views import ANCHORS, Views
+    from facekit.training.s3fd_detection.views import ANCHORS, Views
 
     pixels = np.full((600, 600, 3), 60, np.uint8)
     views, random = Views(size=640, anchor_share=1), np.random.default_rng(0)
@@ -140,8 +140,8 @@ def test_faces_between_two_anchors_get_their_share(training: None) -> None:  # n
     """S3FD's scale compensation: without the second stage such a face has one anchor."""
     import torch
 
-    from facekit.training.multibox import Compensation, Faces, match
-    from facekit.training.s3fd_anchors import anchors
+    from facekit.training.detection.multibox import Compensation, Faces, match
+    from facekit.training.s3fd_detection.anchors import anchors
 
     box = torch.tensor([[101.0, 101, 124, 124]])  # between 16 and 32 px
     faces = Faces(box, torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.bool))
@@ -174,10 +174,10 @@ def test_perfect_answers_have_an_ap_of_one(photos: str, tmp_path: Path) -> None:
     """A stand-in for the network that puts the truth at one cell of each photo."""
     import torch
 
-    from facekit.training.multibox import encode
-    from facekit.training.s3fd_anchors import anchors
-    from facekit.training.s3fd_measure import ap_by_height, detect, fitted
-    from facekit.training.ssd_photos import PhotoSource, read_photos
+    from facekit.training.detection.multibox import encode
+    from facekit.training.detection.photos import PhotoSource, read_photos
+    from facekit.training.s3fd_detection.anchors import anchors
+    from facekit.training.s3fd_detection.measure import ap_by_height, detect, fitted
 
     given = read_photos(PhotoSource(data=photos, images=str(tmp_path)), None)
     shrunk = [fitted(one, 256) for one in given]
@@ -215,7 +215,7 @@ def test_bad_input_is_one_line(run: Callable[..., Any], tmp_path: Path, photos: 
 
 def test_going_on_from_weights(run: Callable[..., Any], tmp_path: Path) -> None:
     first = run(epochs=1, out=str(tmp_path / "first"))
-    from facekit.training.s3fd_detection import S3FDDetection, S3FDDetectionOptions
+    from facekit.training.s3fd_detection.recipe import S3FDDetection, S3FDDetectionOptions
 
     source = {"data": f"wider_face:{tmp_path / 'faces.txt'}", "images": str(tmp_path)}
     values = {"data": [source], "weights": first.folder.last}

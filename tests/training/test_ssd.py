@@ -44,7 +44,7 @@ def spec(photos: Path, **more: Any) -> dict[str, Any]:
 
 
 def recipe_of(photos: Path, **options: Any) -> Any:
-    ssd = importlib.import_module("facekit.training.ssd").Ssd
+    ssd = importlib.import_module("facekit.training.ssd.recipe").Ssd
     return ssd(ssd.Options(**({"data": [spec(photos)]} | options)))
 
 
@@ -194,7 +194,7 @@ def test_shipped_weights_are_read_from_their_onnx_file(
 ) -> None:
     require("onnx")
     torch = importlib.import_module("torch")
-    weights = importlib.import_module("facekit.training.ssd_weights")
+    weights = importlib.import_module("facekit.training.detection.ssd_weights")
     network = weights.load("tiny_ssd")
     batch = prepare([astronaut])
     with torch.no_grad():
@@ -212,7 +212,7 @@ def test_shipped_weights_are_read_from_their_onnx_file(
 def test_folding_and_saving_change_no_answer(require: Any, tmp_path: Path) -> None:
     require("safetensors")
     torch = importlib.import_module("torch")
-    weights = importlib.import_module("facekit.training.ssd_weights")
+    weights = importlib.import_module("facekit.training.detection.ssd_weights")
     save = importlib.import_module("safetensors.torch").save_file
     torch.manual_seed(0)
     network = weights.fresh().train()
@@ -231,7 +231,7 @@ def test_folding_and_saving_change_no_answer(require: Any, tmp_path: Path) -> No
 
 def test_onnx_files_of_other_networks_are_refused(require: Any) -> None:
     require("onnx")
-    weights = importlib.import_module("facekit.training.ssd_weights")
+    weights = importlib.import_module("facekit.training.detection.ssd_weights")
     with pytest.raises(WeightsError, match="weights are of another network: there is no"):
         weights.load("resnet18")
 
@@ -265,9 +265,9 @@ def test_validation_is_the_detectors_own_average_precision(require: Any, photos:
     )
     with pytest.raises(ConfigError, match="no photos are left to train on"):
         recipe.train_items()
-    weights = importlib.import_module("facekit.training.ssd_weights")
-    measure = importlib.import_module("facekit.training.ssd_measure")
-    options = importlib.import_module("facekit.training.ssd_options")
+    weights = importlib.import_module("facekit.training.detection.ssd_weights")
+    measure = importlib.import_module("facekit.training.ssd.measure")
+    options = importlib.import_module("facekit.training.ssd.options")
     network = weights.load("tiny_ssd").eval()
     numbers = recipe.validate(network, torch.device("cpu"))
     assert numbers["ap50_at_300"] == 1
@@ -308,7 +308,7 @@ def test_a_run_from_a_preset(require: Any, photos: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("preset", ["default", "published", "finetune"])
 def test_shipped_presets_are_valid(preset: str) -> None:
-    ssd = importlib.import_module("facekit.training.ssd").Ssd
+    ssd = importlib.import_module("facekit.training.ssd.recipe").Ssd
     sources = importlib.import_module("facekit.training.sources")
     config = sources.read_config(f"ssd:{preset}", ["data=coco:x.json"])
     options = ssd.Options(**config.options)

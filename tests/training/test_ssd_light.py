@@ -17,11 +17,11 @@ NOTHING: dict[str, Any] = {
 
 def distorted(pictures: Any, seed: int = 0, **options: Any) -> Any:
     torch = importlib.import_module("torch")
-    light = importlib.import_module("facekit.training.ssd_light")
+    light = importlib.import_module("facekit.training.detection.light")
     generator = torch.Generator().manual_seed(seed)
     return light.distort(
         pictures,
-        importlib.import_module("facekit.training.ssd_options").LightOptions(**options),
+        importlib.import_module("facekit.training.ssd.options").LightOptions(**options),
         generator,
     )
 

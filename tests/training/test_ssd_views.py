@@ -15,7 +15,7 @@ KINDS = ["whole", "zoom_out", "min_iou", "face", "zoom"]
 
 
 def views() -> Any:
-    return importlib.import_module("facekit.training.ssd_views")
+    return importlib.import_module("facekit.training.ssd.views")
 
 
 def only(kind: str, **changes: Any) -> Any:
@@ -28,7 +28,7 @@ def photo_of(
     boxes: Any, size: tuple[int, int] = (480, 640), ignore: Any = None, value: int = 255
 ) -> Any:
     """A photo in which each box is bright and nothing else is."""
-    photos = importlib.import_module("facekit.training.ssd_photos")
+    photos = importlib.import_module("facekit.training.detection.photos")
     pixels = np.zeros((*size, 3), dtype=np.uint8)
     array = np.array(boxes, dtype=np.float32).reshape(-1, 4)
     for x1, y1, x2, y2 in array.astype(int):
@@ -81,7 +81,7 @@ def test_every_cell_of_a_mosaic_has_its_own_boxes(grid: int) -> None:
 
 
 def test_a_mosaic_with_an_unlabelled_photo_is_unlabelled() -> None:
-    photos = importlib.import_module("facekit.training.ssd_photos")
+    photos = importlib.import_module("facekit.training.detection.photos")
     labelled = photo_of([[10, 10, 40, 40]])
     other = photos.Photo("other", labelled.pixels, labelled.boxes, labelled.ignore, labelled=False)
     out = np.zeros((300, 300, 3), dtype=np.uint8)

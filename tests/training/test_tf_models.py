@@ -51,7 +51,7 @@ def require_package(request: pytest.FixtureRequest) -> None:
     for name in sorted(("google_crc32c", *recipes.FOREIGN["tf_models"].packages)):
         if importlib.util.find_spec(name) is None:
             require(name)
-    importlib.import_module("facekit.training.tf_models")
+    importlib.import_module("facekit.training.tf_models.recipe")
 
 
 def part(astronaut: npt.NDArray[Any], x: int, y: int, side: int) -> ImageRecord:
@@ -226,7 +226,7 @@ def test_nothing_is_written_when_something_is_wrong(
 def test_labels_and_shards_are_found_beside_the_records(
     astronaut: npt.NDArray[Any], tmp_path: Path
 ) -> None:
-    recipe = importlib.import_module("facekit.training.tf_models")
+    recipe = importlib.import_module("facekit.training.tf_models.recipe")
     place = tmp_path / "train.record"
     photos = [part(astronaut, 0, 0, 400)] * 2
     datasets.write(photos, f"tfrecord:{place}", labels=["rocket", "face"], shards=2)
@@ -235,7 +235,7 @@ def test_labels_and_shards_are_found_beside_the_records(
     names = [file.name for file in found._train]
     assert names == [f"train.record-0000{number}-of-00002" for number in range(2)]
     settings = found._settings(seed=3)
-    experiment = importlib.import_module("facekit.training.tf_models_loop").configured(settings)
+    experiment = importlib.import_module("facekit.training.tf_models.loop").configured(settings)
     assert experiment.task.model.num_classes == 3, "and the background"
     assert experiment.task.train_data.input_path == [str(file) for file in found._train]
     assert experiment.trainer.optimizer_config.warmup.linear.warmup_steps == 500

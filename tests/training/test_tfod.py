@@ -20,7 +20,7 @@ from facekit.errors import WeightsError
 from facekit.images import encode
 from facekit.tfapi import pipeline
 from facekit.tfapi.pipeline import Changes
-from facekit.training.tfod_pipeline import prepare
+from facekit.training.tfod.pipeline import prepare
 from facekit.weights import resolve
 
 SIDE = 96
@@ -32,7 +32,7 @@ EXPORT = """
 import sys
 from pathlib import Path
 from facekit.cli.tfod_run import export
-from facekit.training.tfod import Tfod, TfodOptions
+from facekit.training.tfod.recipe import Tfod, TfodOptions
 run, folder, records = map(Path, sys.argv[1:])
 export(run, folder / "faces.pb", photos=None, images=None, count=0)
 export(run, folder / "faces.tflite", photos=None, images=None, count=0)
@@ -285,7 +285,7 @@ def test_a_checkpoint_is_exported_for_another_size(
 
 def test_weights_to_start_from_must_be_the_tiny_ssds(require: Any) -> None:
     require("onnx")
-    start = importlib.import_module("facekit.training.tfod_start")
+    start = importlib.import_module("facekit.training.tfod.start")
     layers = start.first_layers(resolve("tiny_ssd", default="tiny_ssd"))
     assert layers[0][0].shape == (3, 3, 3, 24)
     assert layers[1][0].shape == (3, 3, 1, 24), "the second is depthwise"

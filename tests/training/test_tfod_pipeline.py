@@ -16,7 +16,7 @@ from facekit.datasets.tf_example import decode, read_frames
 from facekit.errors import ConfigError
 from facekit.images import encode
 from facekit.tfapi.pipeline import Changes, read_base, records_of
-from facekit.training.tfod_pipeline import prepare
+from facekit.training.tfod.pipeline import prepare
 
 
 @pytest.fixture

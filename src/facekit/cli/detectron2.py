@@ -33,7 +33,7 @@ def release(
     from facekit.training.recipes import needs_train_extra  # noqa: PLC0415 - seldom
 
     try:
-        from facekit.training.rcnn_release import release as write  # noqa: PLC0415 - torch
+        from facekit.training.mask_rcnn.release import release as write  # noqa: PLC0415 - torch
     except ModuleNotFoundError as error:
         if missing := needs_train_extra(error):
             raise missing from error

@@ -17,7 +17,7 @@ from facekit.datasets import ImageRecord
 from facekit.errors import ConfigError
 from facekit.evaluation.photos import read_photo
 from facekit.tfapi.pipeline import Changes, read_base, resize
-from facekit.training.tfod_pipeline import CONFIG, prepare
+from facekit.training.tfod.pipeline import CONFIG, prepare
 
 __all__ = ["export", "pipeline"]
 

@@ -1,4 +1,4 @@
-"""Training: one engine on Lightning, other frameworks' own trainers, one module a recipe.
+"""Training: one engine on Lightning, other frameworks' own trainers, one room a recipe.
 
 A recipe (:mod:`facekit.training.recipe`) says what is trained, on what, and how it is measured;
 :func:`train` runs it from a configuration into a folder that can be resumed after any kill.

@@ -26,15 +26,15 @@ __all__ = [
 ]
 
 RECIPES: Final[dict[str, str]] = {
-    "classify": "facekit.training.classify:Classify",
-    "detectron2": "facekit.training.detectron2:Detectron2Recipe",
-    "mask_rcnn": "facekit.training.mask_rcnn:MaskRCNNRecipe",
-    "s3fd_detection": "facekit.training.s3fd_detection:S3FDDetection",
-    "landmarks": "facekit.training.landmarks:Landmarks",
-    "mmdet": "facekit.training.mmdet:MMDetTraining",
-    "ssd": "facekit.training.ssd:Ssd",
-    "tf_models": "facekit.training.tf_models:TfModels",
-    "tfod": "facekit.training.tfod:Tfod",
+    "classify": "facekit.training.classify.recipe:Classify",
+    "detectron2": "facekit.training.detectron2.recipe:Detectron2Recipe",
+    "mask_rcnn": "facekit.training.mask_rcnn.recipe:MaskRCNNRecipe",
+    "s3fd_detection": "facekit.training.s3fd_detection.recipe:S3FDDetection",
+    "landmarks": "facekit.training.landmarks.recipe:Landmarks",
+    "mmdet": "facekit.training.mmdet.recipe:MMDetTraining",
+    "ssd": "facekit.training.ssd.recipe:Ssd",
+    "tf_models": "facekit.training.tf_models.recipe:TfModels",
+    "tfod": "facekit.training.tfod.recipe:Tfod",
 }
 """Name to ``module:Class``."""
 

@@ -1,0 +1,1 @@
+"""What recipes of several detectors share: photos, light, anchors, weights to start from."""

@@ -1,0 +1,1 @@
+"""The recipe ``detectron2``: Detectron2's own trainer."""

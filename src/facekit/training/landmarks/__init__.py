@@ -1,0 +1,1 @@
+"""The recipe ``landmarks``: 68 points of a face, by a ResNet18."""

@@ -1,0 +1,1 @@
+"""The recipe ``mask_rcnn``: Mask and Faster R-CNN."""

@@ -1,0 +1,1 @@
+"""The recipe ``mmdet``: MMDetection's own trainer."""

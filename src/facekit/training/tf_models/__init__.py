@@ -1,0 +1,1 @@
+"""The recipe ``tf_models``: tf-models-official's own trainer."""

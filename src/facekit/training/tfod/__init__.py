@@ -1,0 +1,1 @@
+"""The recipe ``tfod``: the TF Object Detection API's own trainer."""
