@@ -11,6 +11,7 @@ import pytest
 
 import facekit
 from facekit.registry import ROLES, Backend, backends
+from facekit.training.recipes import RECIPES
 
 PACKAGE = Path(facekit.__file__).parent
 TESTS = Path(__file__).parent
@@ -169,17 +170,15 @@ def room_of(file: Path) -> str:
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Every module that a file imports, at its top or later; ``facekit.x`` for a name of a room."""
+    """Every module that a file imports, at its top or later, and each name taken from one."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}:{node.lineno}: imports are absolute"
             module = node.module or ""
-            if module == "facekit":
-                yield from (f"facekit.{alias.name}" for alias in node.names)
-            else:
-                yield module
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def rooms_imported(file: Path) -> set[str]:
@@ -227,6 +226,19 @@ def test_adapters_never_import_each_other(file: Path) -> None:
     others = {f"facekit.{name_of(other)}" for other in adapters()} - {f"facekit.{name_of(file)}"}
     assert not others & set(imported(file))
     assert not {"detectors", "landmarkers", "classifiers"} & rooms_imported(file)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_has_a_folder_of_its_own(recipe: str) -> None:
+    assert RECIPES[recipe].partition(":")[0] == f"facekit.training.{recipe}.recipe"
+
+
+def test_recipes_never_import_each_other() -> None:
+    rooms = {recipe: PACKAGE / "training" / recipe for recipe in RECIPES}
+    for file in sorted((PACKAGE / "training").glob("*/*.py")):
+        others = {f"facekit.training.{one}" for one in RECIPES if rooms[one] != file.parent}
+        named = {".".join(name.split(".")[:3]) for name in imported(file)}
+        assert not named & others, name_of(file)
 
 
 @pytest.mark.parametrize("file", adapters(), ids=name_of)

@@ -21,7 +21,7 @@ def distorted(pictures: Any, seed: int = 0, **options: Any) -> Any:
     generator = torch.Generator().manual_seed(seed)
     return light.distort(
         pictures,
-        importlib.import_module("facekit.training.ssd.options").LightOptions(**options),
+        importlib.import_module("facekit.training.detection.options").LightOptions(**options),
         generator,
     )
 

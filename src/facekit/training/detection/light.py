@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facekit.training.ssd.options import LightOptions
+from facekit.training.detection.options import LightOptions
 
 __all__ = ["distort"]
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from facekit.training.detection.options import LightOptions
 from facekit.training.detection.photos import PhotoSource
 from facekit.training.mask_rcnn.views import Masks
 from facekit.training.recipe import RecipeOptions
-from facekit.training.ssd.options import LightOptions
 
 __all__ = ["MaskRCNNOptions", "SamplingOptions"]
 

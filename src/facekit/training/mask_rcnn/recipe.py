@@ -31,12 +31,12 @@ from facekit.networks.mask_rcnn import MaskRCNN
 from facekit.networks.mask_rcnn_initial import reset_parameters
 from facekit.training.detection.light import distort
 from facekit.training.detection.photos import read_sources
+from facekit.training.detection.sheet import sheet_of
 from facekit.training.mask_rcnn.losses import Sampling, Truth, losses
 from facekit.training.mask_rcnn.measure import average_precisions, detect
 from facekit.training.mask_rcnn.options import MaskRCNNOptions
 from facekit.training.mask_rcnn.views import View, Views
 from facekit.training.recipe import Batch, Items, Recipe, RecipeOptions
-from facekit.training.s3fd_detection.measure import sheet_of
 from facekit.types import Detections
 from facekit.weights import resolve
 

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from facekit.boxes import nms
-from facekit.draw.faces import draw_faces
-from facekit.draw.sheet import contact_sheet
 from facekit.images import RgbImage
 from facekit.metrics.average_precision import average_precision
 from facekit.metrics.truth import Truth
@@ -22,11 +20,10 @@ from facekit.training.s3fd_detection.anchors import anchors
 from facekit.training.s3fd_pixels import MEAN_RGB, normalised
 from facekit.types import Detections
 
-__all__ = ["Fitted", "ap_by_height", "detect", "fitted", "sheet_of"]
+__all__ = ["Fitted", "ap_by_height", "detect", "fitted"]
 
 _NMS: Final = 0.3
 _MOST: Final = 300
-_SHOWN_SCORE: Final = 0.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,12 +111,3 @@ def ap_by_height(
     return {
         f"ap_{height}": average_precision(truths, found, min_height=height).ap for height in heights
     }
-
-
-def sheet_of(photos: Sequence[Photo], found: Sequence[Detections]) -> RgbImage:
-    """Draw what is found with a score of 0.5 or more, a photo a cell."""
-    drawn = [
-        draw_faces(photo.pixels, faces.above(_SHOWN_SCORE))
-        for photo, faces in zip(photos, found, strict=True)
-    ]
-    return contact_sheet(drawn, columns=4, cell=400)

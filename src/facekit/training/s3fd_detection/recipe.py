@@ -25,14 +25,15 @@ from facekit.images import RgbImage
 from facekit.networks.s3fd import S3FD
 from facekit.training.detection.light import distort
 from facekit.training.detection.multibox import Compensation, Faces, match, multibox_losses
+from facekit.training.detection.options import LightOptions
 from facekit.training.detection.photos import Photo, PhotoSource, read_sources
+from facekit.training.detection.sheet import sheet_of
 from facekit.training.keys import ItemKey
 from facekit.training.recipe import Batch, Items, Recipe, RecipeOptions
 from facekit.training.s3fd_detection.anchors import anchors
-from facekit.training.s3fd_detection.measure import Fitted, ap_by_height, detect, fitted, sheet_of
+from facekit.training.s3fd_detection.measure import Fitted, ap_by_height, detect, fitted
 from facekit.training.s3fd_detection.views import View, Views
 from facekit.training.s3fd_pixels import normalised
-from facekit.training.ssd.options import LightOptions
 from facekit.types import Detections
 from facekit.weights import resolve
 

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from facekit.detectors import tiny_ssd
 from facekit.errors import ConfigError
 from facekit.images import RgbImage
+from facekit.training.detection.options import LightOptions
 from facekit.training.detection.photos import PhotoSource
 from facekit.training.ssd.views import ViewOptions
 
-__all__ = ["Input", "LightOptions", "Sizes", "SsdOptions", "Teacher"]
+__all__ = ["Input", "Sizes", "SsdOptions", "Teacher"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Natural = Annotated[float, Field(ge=0)]
@@ -95,34 +96,6 @@ class Teacher(_Strict):
     def _expand(cls, value: str) -> str:
         """Fill the environment's variables in."""
         return os.path.expandvars(value)
-
-
-class LightOptions(_Strict):
-    """How much pictures are changed.
-
-    Attributes:
-        untouched: Share of pictures whose colours are left alone.
-        brightness: Largest shift, 1 being all the way from black to white.
-        contrast: Largest change, as a share.
-        saturation: Largest change, as a share.
-        hue: Largest turn, degrees.
-        balance: Largest change of one colour channel by itself, as a share.
-        grey: Share of pictures that lose their colours.
-        blur: Share of pictures that are blurred or sharpened.
-        noise: Share of pictures that become noisy.
-        deviation: Largest standard deviation of that noise.
-    """
-
-    untouched: Share = 0.25
-    brightness: Natural = 0.15
-    contrast: Share = 0.4
-    saturation: Share = 0.5
-    hue: Natural = 18.0
-    balance: Share = 0.1
-    grey: Share = 0.06
-    blur: Share = 0.2
-    noise: Share = 0.15
-    deviation: Natural = 0.06
 
 
 class SsdOptions(_Strict):
