@@ -30,6 +30,17 @@ settings.load_profile("facekit")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What OpenMMLab warns of, about itself, and torch, about a machine without a GPU, while mmdet
+# trains.
+_MMDET_TRAINS = (
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore:Could not import OneDL",
+    "ignore:torch.meshgrid",
+    "ignore::UserWarning",
+    "ignore::ResourceWarning",
+)
+
 _FOLDERS = {"data": "FACEKIT_DATA", "weights": "FACEKIT_WEIGHTS"}
 
 
@@ -41,6 +52,12 @@ def _required() -> set[str]:
 def _folder(marker: str) -> Path | None:
     text = os.environ.get(_FOLDERS[marker], "")
     return Path(text) if text and Path(text).is_dir() else None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Ignore what MMDetection's trainer warns of: a fixture's own filters end with its set-up."""
+    if "mmdet_trains" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.filterwarnings(*_MMDET_TRAINS))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -121,6 +138,11 @@ def one_torch_thread(require: Require) -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def mmdet_trains(require_mmdet: None, one_torch_thread: None) -> None:
+    """What MMDetection's own trainer needs, or skip; its warnings are ignored."""
 
 
 @pytest.fixture(scope="session")

@@ -20,14 +20,7 @@ from typer.testing import Result
 from facekit import datasets, images
 from facekit.datasets.records import FaceRecord, ImageRecord
 
-pytestmark = [
-    pytest.mark.usefixtures("require_mmdet", "one_torch_thread"),
-    # OpenMMLab's own, about itself; and torch's, about a machine without a GPU.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore:Could not import OneDL"),
-    pytest.mark.filterwarnings("ignore:torch.meshgrid"),
-    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning"),
-]
+pytestmark = pytest.mark.usefixtures("mmdet_trains")
 
 Facekit = Callable[..., Result]
 Photo = npt.NDArray[np.uint8]

@@ -20,14 +20,7 @@ from facekit.errors import ConfigError, FacekitError, WeightsError
 from facekit.mmlab.migrate import migrate
 from facekit.training import Job, Outcome, train
 
-pytestmark = [
-    pytest.mark.usefixtures("require_mmdet", "one_torch_thread"),
-    # OpenMMLab's own, about itself; and torch's, about a machine without a GPU.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore:Could not import OneDL"),
-    pytest.mark.filterwarnings("ignore:torch.meshgrid"),
-    pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning"),
-]
+pytestmark = pytest.mark.usefixtures("mmdet_trains")
 
 Train = Callable[..., Any]
 SIDE = 150
