@@ -38,7 +38,6 @@ __all__ = [
 
 SUPPORTED: Final = "supported are Faster and Mask R-CNN with a ResNet or ResNeXt of depth 50 to 152"
 _BASE: Final = "_BASE_"
-_DEEPEST: Final = 16
 _LEVELS: Final = ("p2", "p3", "p4", "p5", "p6")
 _TRUNK: Final = ("res2", "res3", "res4", "res5")
 
@@ -334,7 +333,7 @@ def _merged(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     Raises:
         ConfigError: See `read_config`.
     """
-    if path.resolve() in above or len(above) > _DEEPEST:
+    if path.resolve() in above:
         raise ConfigError(f"{path}: {_BASE} leads in a circle")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
