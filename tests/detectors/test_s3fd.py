@@ -95,8 +95,8 @@ def test_fast_faces_are_upstreams(
     assert convolutions[0].weight.stride()[1] == 1, "channels last"
     (found,) = detector.detect([astronaut[:384, 100:420]])
     assert len(found) == len(golden) > 5
-    np.testing.assert_allclose(found.scores, golden[:, 4], atol=1e-5)
-    np.testing.assert_allclose(found.boxes, golden[:, :4], atol=1e-3)
+    np.testing.assert_allclose(found.scores, golden[:, 4], atol=1e-4)
+    np.testing.assert_allclose(found.boxes, golden[:, :4], atol=0.01)
     made: list[Any] = [one._conv_forward for one in convolutions]
     assert sum(bool(one._kernels) for one in made) > 5
 
