@@ -247,3 +247,14 @@ def weights_root() -> Path:
     if folder is None:
         pytest.skip("FACEKIT_WEIGHTS names no folder")
     return folder
+
+
+@pytest.fixture
+def free_malloc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A glibc whose memory nobody has chosen how to manage, or skip."""
+    from facekit import memory
+
+    for name in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD"):
+        monkeypatch.delenv(name, raising=False)
+    if memory._glibc() is None:
+        pytest.skip("only glibc's malloc has these options")

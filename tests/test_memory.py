@@ -20,12 +20,7 @@ BLOCK = 64 << 20
 PAGE = resource.getpagesize()
 
 
-@pytest.fixture(autouse=True)
-def _no_choice_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD"):
-        monkeypatch.delenv(name, raising=False)
-    if memory._glibc() is None:
-        pytest.skip("this C library is not glibc")
+pytestmark = pytest.mark.usefixtures("free_malloc")
 
 
 def pages_of_a_block() -> int:

@@ -47,7 +47,9 @@ def test_it_is_torchvisions(  # noqa: PLR0917 - what varies
     level = maps(torch, 2, size)
     boxes = regions(torch, 25, 2, 4.0 * max(size))
     want = ops.roi_align(level, boxes, side, 0.25, ratio, aligned)
-    found = roi_align_rows(level, boxes, side, scale=0.25, sampling_ratio=ratio, aligned=aligned)
+    found = roi_align_rows(
+        level, boxes, (side, side), spatial_scale=0.25, sampling_ratio=ratio, aligned=aligned
+    )
     assert found.shape == want.shape
     torch.testing.assert_close(found, want, rtol=0, atol=2e-5)
 
@@ -62,7 +64,7 @@ def test_a_point_on_the_border_is_within(ops: Any, centre: float, inside: bool) 
 
     level = torch.ones(1, 6, 8, 8).to(memory_format=torch.channels_last)
     boxes = torch.tensor([[0, centre - 0.5, 2, centre + 0.5, 3]])
-    found = roi_align_rows(level, boxes, 1, scale=1, sampling_ratio=1, aligned=False)
+    found = roi_align_rows(level, boxes, (1, 1), spatial_scale=1, sampling_ratio=1, aligned=False)
     assert found.unique().tolist() == [float(inside)]
     torch.testing.assert_close(found, ops.roi_align(level, boxes, 1, sampling_ratio=1))
 
@@ -74,7 +76,9 @@ def test_no_regions_are_none(ops: Any) -> None:
 
     assert ops is not None
     level = maps(torch, 1, (8, 8))
-    found = roi_align_rows(level, torch.zeros(0, 5), 7, scale=0.25, sampling_ratio=0, aligned=True)
+    found = roi_align_rows(
+        level, torch.zeros(0, 5), (7, 7), spatial_scale=0.25, sampling_ratio=0, aligned=True
+    )
     assert found.shape == (0, 6, 7, 7)
 
 

@@ -70,15 +70,24 @@ def pool(levels: Sequence[Tensor], boxes: Sequence[Tensor], settings: PoolerSett
     lowest = int(math.log2(STRIDES[0]))
     assigned = assigned.clamp(lowest, lowest + _LEVELS - 1).to(torch.int64) - lowest
     some, side = levels[0], settings.resolution
+    by_rows = _by_rows(some)
     pooled = torch.empty(
         (len(regions), some.shape[1], side, side),
         dtype=some.dtype,
         device=some.device,
-        memory_format=torch.channels_last if _by_rows(some) else torch.contiguous_format,
+        memory_format=torch.channels_last if by_rows else torch.contiguous_format,
     ).zero_()
+    align = roi_align_rows if by_rows else roi_align
     for index, level in enumerate(levels[:_LEVELS]):
         (rows,) = torch.nonzero(assigned == index, as_tuple=True)
-        pooled[rows] = _align(level, regions[rows], STRIDES[index], settings)
+        pooled[rows] = align(
+            level,
+            regions[rows],
+            (side, side),
+            spatial_scale=1 / STRIDES[index],
+            sampling_ratio=settings.sampling_ratio,
+            aligned=settings.aligned,
+        )
     return pooled
 
 
@@ -86,19 +95,6 @@ def _by_rows(level: Tensor) -> bool:
     """Whether a map's layout in memory makes `roi_align_rows` the faster of the two."""
     plain = level.device.type == "cpu" and level.dtype == torch.float32
     return plain and level.stride(1) == 1 and not level.requires_grad
-
-
-def _align(level: Tensor, regions: Tensor, stride: int, settings: PoolerSettings) -> Tensor:
-    """Cut regions from one level."""
-    side, ratio, aligned = settings.resolution, settings.sampling_ratio, settings.aligned
-    scale = 1 / stride
-    if _by_rows(level):
-        return roi_align_rows(
-            level, regions, side, scale=scale, sampling_ratio=ratio, aligned=aligned
-        )
-    return roi_align(
-        level, regions, (side, side), spatial_scale=scale, sampling_ratio=ratio, aligned=aligned
-    )
 
 
 class BoxHead(nn.Module):

@@ -18,47 +18,55 @@ __all__ = ["roi_align_rows"]
 
 
 def roi_align_rows(
-    level: Tensor, regions: Tensor, side: int, *, scale: float, sampling_ratio: int, aligned: bool
+    level: Tensor,
+    regions: Tensor,
+    output_size: tuple[int, int],
+    *,
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
 ) -> Tensor:
-    """Cut regions from a map.
+    """Cut regions from a map; takes what torchvision's takes.
 
     Args:
         level: ``(n, channels, rows, columns)``, best with channels last in memory.
         regions: ``(N, 5)``: the image's number, then xyxy in pixels of the input.
-        side: Cells of a region's side.
-        scale: The map's pixels over the input's.
+        output_size: Cells of a region, down and across.
+        spatial_scale: The map's pixels over the input's.
         sampling_ratio: Points of a cell along each axis; 0 takes as many as it has pixels.
         aligned: Whether a pixel's value is at its centre.
 
     Returns:
-        ``(N, channels, side, side)``, channels last in memory.
+        ``(N, channels, *output_size)``, channels last in memory.
     """
     rows, columns = level.shape[2:]
     table = level.permute(0, 2, 3, 1).reshape(-1, level.shape[1])
-    corners = regions[:, 1:] * scale - (0.5 if aligned else 0.0)
+    height, width = output_size
+    corners = regions[:, 1:] * spatial_scale - (0.5 if aligned else 0.0)
     lengths = corners[:, 2:] - corners[:, :2]
     if not aligned:
         lengths = lengths.clamp(min=1.0)
-    points = (lengths / side).ceil().to(torch.int64)
+    cells = lengths / lengths.new_tensor([width, height])
+    points = cells.ceil().to(torch.int64)
     if sampling_ratio > 0:
         points = torch.full_like(points, sampling_ratio)
-    found = table.new_zeros(len(regions), side, side, level.shape[1])
+    found = table.new_zeros(len(regions), height, width, level.shape[1])
     kinds, kind = torch.unique(points, dim=0, return_inverse=True)
     for number, (across, down) in enumerate(kinds.tolist()):
         if not across or not down:
             continue
         (own,) = torch.nonzero(kind == number, as_tuple=True)
-        first, cell = corners[own, :2], lengths[own] / side
-        at_x, part_x = _axis(first[:, 0], cell[:, 0], side, across, columns)
-        at_y, part_y = _axis(first[:, 1], cell[:, 1], side, down, rows)
+        first, cell = corners[own, :2], cells[own]
+        at_x, part_x = _axis(first[:, 0], cell[:, 0], width, across, columns)
+        at_y, part_y = _axis(first[:, 1], cell[:, 1], height, down, rows)
         at_y = at_y + regions[own, :1, None].to(torch.int64) * rows
         index = at_y[:, :, None, :, None] * columns + at_x[:, None, :, None, :]
         part = part_y[:, :, None, :, None] * part_x[:, None, :, None, :]
-        bags = (len(own) * side * side, -1)
+        bags = (len(own) * height * width, -1)
         sums = functional.embedding_bag(
             index.reshape(bags), table, mode="sum", per_sample_weights=part.reshape(bags)
         )
-        found[own] = sums.view(len(own), side, side, -1)
+        found[own] = sums.view(len(own), height, width, -1)
     return found.permute(0, 3, 1, 2)
 
 

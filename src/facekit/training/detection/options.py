@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["LightOptions"]
+__all__ = ["Count", "LightOptions", "Natural", "Share"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Natural = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class LightOptions(BaseModel):

@@ -8,15 +8,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from facekit.training.detection.options import LightOptions
+from facekit.training.detection.options import Count, LightOptions, Share
 from facekit.training.detection.photos import PhotoSource
 from facekit.training.mask_rcnn.views import Masks
 from facekit.training.recipe import RecipeOptions
 
 __all__ = ["MaskRCNNOptions", "SamplingOptions"]
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
 
 
 class SamplingOptions(BaseModel):

@@ -25,7 +25,7 @@ from facekit.images import RgbImage
 from facekit.networks.s3fd import S3FD
 from facekit.training.detection.light import distort
 from facekit.training.detection.multibox import Compensation, Faces, match, multibox_losses
-from facekit.training.detection.options import LightOptions
+from facekit.training.detection.options import Count, LightOptions, Share
 from facekit.training.detection.photos import Photo, PhotoSource, read_sources
 from facekit.training.detection.sheet import sheet_of
 from facekit.training.keys import ItemKey
@@ -40,9 +40,6 @@ from facekit.weights import resolve
 __all__ = ["S3FDDetection", "S3FDDetectionOptions"]
 
 _SHEET = 12
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
 
 
 class S3FDDetectionOptions(RecipeOptions):

@@ -11,14 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from facekit.detectors import tiny_ssd
 from facekit.errors import ConfigError
 from facekit.images import RgbImage
-from facekit.training.detection.options import LightOptions
+from facekit.training.detection.options import LightOptions, Natural, Share
 from facekit.training.detection.photos import PhotoSource
 from facekit.training.ssd.views import ViewOptions
 
 __all__ = ["Input", "Sizes", "SsdOptions", "Teacher"]
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Natural = Annotated[float, Field(ge=0)]
 Side = Annotated[int, Field(ge=tiny_ssd.STRIDE)]
 
 
